@@ -1,0 +1,203 @@
+"""The contract between a recipe and the engine: what a recipe must say so that everything else works.
+
+A recipe describes *what* is trained, as values and pure functions; the engine owns *how*: devices, precision,
+backward passes, checkpoints, resuming. Standard library only, so that listing recipes costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    Nets = Mapping[str, torch.nn.Module]
+    Array = np.ndarray[Any, np.dtype[Any]]
+    LossFunction = Callable[
+        [Nets, "Batch", torch.Generator], tuple[torch.Tensor, Mapping[str, torch.Tensor]]
+    ]
+
+
+class Batch(dict[str, Any]):
+    """Named tensors of one batch, on the device; `epoch` counts from 1 (for terms that start later)."""
+
+    epoch: int = 1
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """One optimiser, as its textbook defines it.
+
+    `schedule(step, epoch)` gives a factor on `lr`; `step` counts finished optimiser steps from 0, `epoch` from 1.
+    """
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    schedule: Callable[[int, int], float] | None = None
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One optimiser's share of a training step. A VAE has one phase, a GAN two.
+
+    Attributes:
+        name: shown in logs; loss parts of a second phase are prefixed with it.
+        trains: names of the nets whose parameters this phase updates.
+        loss: pure function `(nets, batch, rng) -> (loss, parts)`: a scalar tensor to minimise (a mean over the
+            batch) and the scalar tensors it is made of, by name. All randomness comes from `rng`.
+        optimiser: its own optimiser.
+        definition: the formula of the loss with its weights and reductions. Runs whose definitions differ
+            are never compared by loss.
+        l2: weight of a penalty `l2 * sum(w ** 2)` over the convolution kernels named by `l2_on`, added to the
+            loss by the engine (reported as part `l2`): exact in float32 whatever the precision.
+        l2_on: chooses the penalised parameters by qualified name ("decoder.up1.weight") and shape.
+    """
+
+    name: str
+    trains: tuple[str, ...]
+    loss: LossFunction
+    optimiser: Optimiser
+    definition: str
+    l2: float = 0.0
+    l2_on: Callable[[str, tuple[int, ...]], bool] = lambda name, shape: len(shape) == 4
+
+
+class Stepper(Protocol):
+    """A network that does its own step (NumPy): the engine gives it batches and keeps its state."""
+
+    def step(self, batch: Batch, rng: np.random.Generator) -> Mapping[str, float]:
+        """Does one optimiser step; returns batch means by name, `loss` among them."""
+
+    def state(self) -> dict[str, Array]:
+        """All arrays that a checkpoint must hold (weights and optimiser)."""
+
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """Puts back what `state` gave."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that says how good a run is.
+
+    `margin` is the difference below which two versions count as equivalent, in the metric's own unit.
+    """
+
+    name: str
+    better: Literal["lower", "higher"]
+    what: str
+    margin: float = 0.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """What `build` gives the engine: data, phases, and what to look at.
+
+    Attributes:
+        train: named columns of equal length, as stored (uint8 images stay uint8): `batch[name] = column[indices]`.
+        batch_size: items a step; the last, smaller batch of an epoch is used too.
+        phases: what a step does, in order. Empty when `stepper` is given.
+        prepare: turns a batch of stored columns into what the losses read (uint8 → float), on the device.
+        stepper: a network with its own step instead of phases.
+        validate: `(nets, rng) -> {name: value}`, cheap, called after each epoch in eval mode.
+        keep_best: which of validate's values chooses the best checkpoint.
+        sample: `(nets, rng) -> ImageGrid`, drawn after each epoch from the same noise.
+    """
+
+    train: Mapping[str, Array]
+    batch_size: int
+    phases: Sequence[Phase] = ()
+    prepare: Callable[[Batch], Batch] = lambda batch: batch
+    stepper: Stepper | None = None
+    validate: Callable[[Nets, torch.Generator], Mapping[str, float]] | None = None
+    keep_best: Metric | None = None
+    sample: Callable[[Nets, torch.Generator], ImageGrid] | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ImageGrid:
+    """Pictures in rows and columns with their labels; `images` is uint8 of shape (rows, columns, H, W[, 3])."""
+
+    images: Any
+    title: str
+    rows: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    row_axis: str = ""
+    column_axis: str = ""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Lines over a common axis: `series[name] = (x values, y values)`."""
+
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+    title: str
+    x_axis: str
+    y_axis: str
+    log_y: bool = False
+
+
+@dataclass(frozen=True)
+class Version:
+    """A named set of settings: a patch on its parent (the first one: on the defaults).
+
+    `change` says in words what differs from the parent; `reported` holds the reference log's numbers.
+    """
+
+    name: str
+    change: str
+    parent: str | None = None
+    patch: Mapping[str, Any] = field(default_factory=dict)
+    reported: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run's networks, loaded, in eval mode, with the settings that made them."""
+
+    settings: Any
+    nets: Nets
+    device: str = "cpu"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One system to train.
+
+    Attributes:
+        name: as typed on the command line.
+        summary: one line for `epochal list`.
+        settings: frozen dataclass; its first version's settings are its defaults.
+        versions: the study's tree, oldest first; the last one is what `epochal run NAME` trains.
+        nets: `settings -> {name: module}`: fresh networks, without reading any data.
+        build: `(settings, nets) -> Task`: reads the data and says how to train.
+        metrics: what `evaluate` measures, with direction and margin.
+        evaluate: `(trained, split) -> {metric: value}`.
+        generate: `(trained, request) -> ImageGrid`; `request` is an instance of `request`, a frozen dataclass
+            whose fields become options of `epochal generate`.
+        figures: `trained -> {file stem: ImageGrid | Curves}` drawn when a run ends.
+        data: what it trains on, in words.
+        minutes: rough time of the newest version on two CPU cores.
+    """
+
+    name: str
+    summary: str
+    settings: type
+    versions: tuple[Version, ...]
+    nets: Callable[[Any], dict[str, Any]]
+    build: Callable[[Any, Nets], Task]
+    metrics: tuple[Metric, ...] = ()
+    evaluate: Callable[[Trained, str], Mapping[str, float]] | None = None
+    generate: Callable[[Trained, Any], ImageGrid] | None = None
+    request: type | None = None
+    figures: Callable[[Trained], Mapping[str, ImageGrid | Curves]] | None = None
+    data: str = ""
+    minutes: float | None = None
