@@ -1,0 +1,44 @@
+"""Settings that every recipe has; a recipe subclasses `RecipeSettings` and adds its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from epochal.settings.fields import Interval
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which data, from where, how much."""
+
+    source: str = "auto"
+    """Name of the data source; `auto` takes the real data where they are found, else a drawn stand-in."""
+    dir: str | None = None
+    """Folder that holds the data files (else $EPOCHAL_DATA, else the cache)."""
+    limit: Annotated[int, Interval(1)] | None = None
+    """Use only this many training items."""
+
+
+@dataclass(frozen=True)
+class StopSettings:
+    """When to stop before all epochs are done."""
+
+    patience: Annotated[int, Interval(0)] = 0
+    """Stop after this many epochs without improvement of the validation metric (0: never)."""
+
+
+@dataclass(frozen=True)
+class RecipeSettings:
+    """What every recipe can be told."""
+
+    epochs: Annotated[int, Interval(1)] = 1
+    """Passes over the training data in total, those before a resume included."""
+    steps: Annotated[int, Interval(1)] | None = None
+    """Stop after this many optimiser steps in total."""
+    batch_size: Annotated[int, Interval(1)] = 32
+    """Items a step."""
+    clip_grad_norm: Annotated[float, Interval(0, open_low=True)] | None = None
+    """Scale the gradient down to this norm when it is longer."""
+    data: DataSettings = field(default_factory=DataSettings)
+    stop: StopSettings = field(default_factory=StopSettings)
