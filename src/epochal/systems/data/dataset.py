@@ -1,0 +1,79 @@
+"""What the data room hands out: data sets, and what is known of a source before it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+    Splits = Mapping[str, Mapping[str, Array]]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Items of one source, as stored (images stay uint8), split into training and test items.
+
+    Attributes:
+        name: the source's name: "mnist", "fashion-mnist" or "glyphs", never "auto".
+        origin: the file or folder that was read, or how the items were drawn.
+        drawn: True when Epochal drew the items itself: they stand in for no real data.
+        sha256: digest over all items of both splits, before any `limit`.
+        classes: name of each label.
+        splits: "train" and "test", each with "images" (n, 28, 28) uint8, "labels" (n,) uint8 and, for drawn
+            digits, "thickness" (n,) float32, the width of the stroke in pixels.
+    """
+
+    name: str
+    origin: str
+    drawn: bool
+    sha256: str
+    classes: tuple[str, ...]
+    splits: Splits
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """One line of `epochal data list`.
+
+    Attributes:
+        name: what `--data.source` takes.
+        what: what an item is.
+        items: number of training and test items.
+        found: the file or folder that would be read, None when it would be downloaded or drawn first.
+        licence: under which the items may be used.
+        download_bytes: what fetching it transfers; 0 for drawn items.
+    """
+
+    name: str
+    what: str
+    items: tuple[int, int]
+    found: str | None
+    licence: str
+    download_bytes: int
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that `verify` looked at."""
+
+    what: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found out about a source; `origin` is None when it is not on this machine."""
+
+    name: str
+    origin: str | None
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
