@@ -1,0 +1,118 @@
+"""Finding the run that somebody means: id, prefix, `last`, `recipe:version@seed`, or a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from epochal.errors import UsageError
+from epochal.journal import runfile
+from epochal.journal.index import Row
+from epochal.journal.run import Run
+
+_SHOWN = 5
+_SELECTOR = re.compile(r"(?:(?P<recipe>[^:@]+):)?(?P<label>[^:@]+)(?:@(?P<seed>-?\d{1,18}))?")
+_SEPARATORS = tuple(filter(None, {"/", os.sep, os.altsep}))
+_FORMS = "A run is an id or its beginning, last, recipe:version@seed, or a folder."
+
+
+def folder_of(ref: str, lab: Path) -> Path | None:
+    """The run folder that `ref` names outright: a run's folder in the lab, or a path that holds a run.json.
+
+    Raises:
+        UsageError: `ref` is a path, but no run is there; or no possible name at all.
+    """
+    if not ref.strip() or "\0" in ref:
+        raise UsageError(f"{ref!r} names no run.", hint=_FORMS)
+    name = ref.rstrip("".join(_SEPARATORS))
+    is_path = name in ("", ".", "..", "~") or any(separator in name for separator in _SEPARATORS)
+    if not is_path:
+        candidates = [] if name.startswith(".") else [lab / name]
+        candidates.append(Path(name))
+    else:
+        candidates = [Path(os.path.expanduser(ref))]
+    for folder in candidates:
+        folder = folder.parent if folder.name == runfile.NAME else folder
+        if os.path.isfile(folder / runfile.NAME):
+            return folder
+    if is_path:
+        raise UsageError(f"{ref!r} is a path, but there is no run: no {runfile.NAME} in it.", hint=_FORMS)
+    return None
+
+
+def choose(ref: str, rows: Sequence[Row]) -> list[Row]:
+    """The rows that `ref` means, newest first; empty when nothing fits.
+
+    Args:
+        ref: id, "last", a selector (recipe:version@seed, or part of it), or the beginning of ids.
+        rows: readable runs, newest first.
+    """
+    if ref == "last":
+        return list(rows[:1])
+    exact = [row for row in rows if ref in (row.id, row.folder)]
+    return (
+        exact
+        or _selected(ref, rows)
+        or [row for row in rows if row.id.startswith(ref) or row.folder.startswith(ref)]
+    )
+
+
+def one(ref: str, rows: Sequence[Row], lab: Path) -> Row:
+    """The one run that `ref` means. Of runs that differ in nothing but time, the newest.
+
+    Raises:
+        UsageError: nothing fits, or several do; lists up to five.
+    """
+    fitting = choose(ref, rows)
+    if not fitting:
+        raise nothing(ref, rows, lab)
+    # Ids that begin alike are different runs, however alike these are.
+    by_selector = bool(_selected(ref, rows))
+    kinds = {(row.recipe, row.label, row.seed) if by_selector else row.id for row in fitting}
+    if len(kinds) > 1:
+        raise UsageError(f"{ref!r} fits {len(fitting)} runs in {lab}.", hint=f"Name one: {_names(fitting)}")
+    return fitting[0]
+
+
+def nothing(ref: str, rows: Sequence[Row], lab: Path) -> UsageError:
+    """The error for a reference that fits no run, with near names."""
+    if not rows:
+        return UsageError(
+            f"no run {ref!r}: there are no runs in {lab}.", hint="Train one: epochal run cvae-digits"
+        )
+    import difflib
+
+    names: dict[str, None] = {}
+    for row in rows:
+        for name in (f"{row.recipe}:{row.label}@{row.seed}", f"{row.recipe}:{row.label}", row.label, row.id):
+            names.setdefault(name)
+    near = difflib.get_close_matches(ref, names, n=_SHOWN, cutoff=0.5)
+    hint = f"Did you mean {', '.join(near)}?" if near else f"The newest: {_names(rows)}"
+    return UsageError(f"no run fits {ref!r} in {lab}.", hint=f"{hint}\n  {_FORMS}")
+
+
+def _selected(ref: str, rows: Sequence[Row]) -> list[Row]:
+    match = _SELECTOR.fullmatch(ref)
+    if match is None:
+        return []
+    recipe, label, seed = match["recipe"], match["label"], match["seed"]
+    return [
+        row
+        for row in rows
+        if (recipe is None or row.recipe == recipe)
+        and (seed is None or row.seed == int(seed))
+        # A fork trains other settings than the version it came from: it is found by its own name only.
+        and (row.name == label or (row.parent is None and row.version == label))
+    ]
+
+
+def _names(rows: Sequence[Row]) -> str:
+    shown = ", ".join(row.id for row in rows[:_SHOWN])
+    return shown if len(rows) <= _SHOWN else f"{shown} and {len(rows) - _SHOWN} more"
+
+
+def as_run(row: Row, lab: Path) -> Run:
+    """The run of a row, its run.json as the index read it."""
+    return Run(lab / row.folder, content=row.content)
