@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -186,9 +185,16 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
                 if entry.stat(follow_symlinks=False).st_mtime > oldest:
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.path, ignore_errors=True)
+                    remove_tree(entry.path)
                 else:
                     os.unlink(entry.path)
+
+
+def remove_tree(folder: str | os.PathLike[str]) -> None:
+    """Removes a folder and what it holds as far as the system lets it; links in it are not followed."""
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -143,7 +142,8 @@ class Lab:
             taken = folder.exists() and draft.exists()  # between the look and the rename
             raise (FileExistsError(str(folder)) if taken else atomic.explain(error, folder)) from error
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            if draft.exists():
+                atomic.remove_tree(draft)
         return Run(folder)
 
 

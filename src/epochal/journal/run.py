@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -324,7 +323,7 @@ class Run:
         if doomed.is_symlink():
             doomed.unlink()
         else:
-            shutil.rmtree(doomed, ignore_errors=True)
+            atomic.remove_tree(doomed)
 
     def _log(self, log: LogName) -> Path:
         if log not in ("metrics", "probes"):
