@@ -1,0 +1,686 @@
+"""The verbs as functions: what `epochal VERB` does on the command line, callable from Python and notebooks.
+
+    import epochal
+    runs = epochal.run("cvae-digits", "model-4", seeds=3, patch={"epochs": 4})
+    child = epochal.fork(runs[0].id, {"loss.grey_weight": 0.1}, note="less grey")[0]
+    epochal.evaluate(child.id)
+    epochal.load(child.id).decoder          # a plain torch.nn.Module
+
+A run is named by its id, the beginning of it, "last", "recipe:version@seed", or its folder.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from epochal import settings as settings_room
+from epochal.errors import EpochalError, UsageError
+from epochal.journal import Lab, Run
+from epochal.systems import recipes as registry
+
+if TYPE_CHECKING:
+    from epochal.evidence.comparison import Comparison, Side
+    from epochal.settings import Patch
+    from epochal.training.task import Recipe, Trained
+
+LabLike = Lab | str | Path | None
+Which = Literal["best", "last"]
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+class TrainingEnded(EpochalError):
+    """A training failed or was stopped by Ctrl-C; `runs` holds the runs up to and including it."""
+
+    def __init__(self, what: str, *, hint: str | None, runs: Sequence[Run]) -> None:
+        super().__init__(what, hint=hint)
+        self.runs = list(runs)
+
+
+class Runs(Sequence[Run]):
+    """The runs of a lab, newest first."""
+
+    def __init__(self, found: Sequence[Run]) -> None:
+        self._found = list(found)
+
+    @overload
+    def __getitem__(self, index: int) -> Run: ...
+    @overload
+    def __getitem__(self, index: slice) -> Runs: ...
+    def __getitem__(self, index: int | slice) -> Run | Runs:
+        return Runs(self._found[index]) if isinstance(index, slice) else self._found[index]
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __repr__(self) -> str:
+        return f"Runs({[run.id for run in self._found]})"
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame, one row a run, with columns for `settings.*`, `final.*` and `evaluation.*`.
+
+        Raises:
+            EpochalError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise EpochalError("to_frame needs pandas.", hint="pip install pandas") from None
+        return pandas.DataFrame([_flat_row(run) for run in self._found])
+
+
+def runs(lab: LabLike = None, *, recipe: str | None = None) -> Runs:
+    """The runs of a lab (default: `$EPOCHAL_LAB` or ./lab), newest first; of one recipe where it is named."""
+    return Runs([run for run in _lab(lab).runs() if recipe is None or run.recipe == recipe])
+
+
+def recipes() -> list[Recipe]:
+    """All built-in and installed recipes."""
+    return [registry.find(name) for name in registry.names()]
+
+
+def run(
+    recipe: str,
+    version: str | None = None,
+    *,
+    patch: Patch | None = None,
+    settings_file: str | Path | None = None,
+    seed: int = 0,
+    seeds: int = 1,
+    device: str = "auto",
+    precision: str = "auto",
+    lab: LabLike = None,
+    name: str | None = None,
+    note: str | None = None,
+    show: bool = True,
+    keep_going: bool = False,
+) -> list[Run]:
+    """Trains a version of a recipe; returns its runs, one a seed.
+
+    Args:
+        recipe: name, or path of a recipe file (`./my_recipe.py`).
+        version: default: the newest.
+        patch: settings by dotted key; wins over `settings_file`, which wins over the version.
+        settings_file: TOML file, or a run folder (its run.json) whose settings start again.
+        seed: seed of the first run.
+        seeds: number of runs, with the seeds `seed`, `seed + 1`, …
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        precision: "auto" (measured), "float32" or "bfloat16".
+        lab: folder that holds the runs.
+        name: what to call the runs, instead of the version's name.
+        note: a remark, kept with every run.
+        show: whether to print progress.
+        keep_going: do not stop when the loss diverges.
+
+    Raises:
+        UsageError: something about the call is wrong; no run was made.
+        TrainingEnded: a training failed, diverged, or was interrupted.
+    """
+    found = registry.find(recipe)
+    chosen = registry.version_of(found, version)
+    base = registry.settings_of(found, chosen.name)
+    from_file = [(str(settings_file), settings_room.read_file(settings_file))] if settings_file else []
+    resolved = settings_room.layered(base, [*from_file, ("", patch or {})])
+    parent = registry.settings_of(found, chosen.parent) if chosen.parent else base
+    _check(found, resolved, seed=seed, seeds=seeds, device=device, precision=precision)
+    fields = {
+        "version": chosen.name,
+        "name": name,
+        "parent_version": chosen.parent,
+        "patch": settings_room.diff(parent, resolved),
+    }
+    plan = _Plan(found, registry.recipe_path(recipe), resolved, fields, note, device, precision)
+    return _train_seeds(plan, _lab(lab), seed, seeds, show=show, keep_going=keep_going)
+
+
+def fork(
+    ref: str,
+    patch: Patch | None = None,
+    *,
+    name: str | None = None,
+    note: str | None = None,
+    warm_start: bool = False,
+    draft: bool = False,
+    seed: int | None = None,
+    seeds: int = 1,
+    device: str = "auto",
+    precision: str = "auto",
+    recipe: str | None = None,
+    lab: LabLike = None,
+    show: bool = True,
+    keep_going: bool = False,
+) -> list[Run]:
+    """Trains a run's settings again, from scratch, with one thing changed; same seed unless another is given.
+
+    Args:
+        ref: the parent run.
+        patch: settings to change, by dotted key.
+        name: what to call the fork; default: its changes.
+        note: a remark, kept with the fork.
+        warm_start: begin from the parent's weights instead of fresh ones.
+        draft: only record the fork; `resume` trains it.
+        seed: default: the parent's.
+        seeds: number of forks, with consecutive seeds.
+        device: see `run`.
+        precision: see `run`.
+        recipe: recipe file, where the parent's own is not known on this machine.
+        lab: folder that holds the runs.
+        show: whether to print progress.
+        keep_going: do not stop when the loss diverges.
+
+    Raises:
+        UsageError: unknown run, wrong setting, or a fork that would change nothing; no run was made.
+        TrainingEnded: see `run`.
+    """
+    home = _lab(lab)
+    parent = home.find(ref)
+    found, file = _recipe_of(parent, recipe)
+    old: Any = settings_room.from_dict(found.settings, parent.settings)
+    new = settings_room.apply(old, patch or {})
+    first = parent.seed if seed is None else seed
+    changes = settings_room.diff(old, new)
+    if not changes and first == parent.seed and seeds == 1 and not warm_start:
+        raise UsageError(
+            f"This fork of {parent.id} would change nothing.",
+            hint="Give a setting to change (--loss.grey-weight 0.1), or another --seed.",
+        )
+    _check(found, new, seed=first, seeds=seeds, device=device, precision=precision)
+    fields = {
+        "version": parent.version,
+        "name": name or _name_of(parent, changes),
+        "parent": parent.id,
+        "parent_version": parent.version,
+        "patch": changes,
+    }
+    plan = _Plan(found, file, new, fields, note, device, precision, parent if warm_start else None)
+    if draft:
+        return [plan.record(home, one, [first], status="draft") for one in range(first, first + seeds)]
+    return _train_seeds(plan, home, first, seeds, show=show, keep_going=keep_going)
+
+
+def resume(
+    ref: str,
+    *,
+    epochs: int | None = None,
+    recipe: str | None = None,
+    lab: LabLike = None,
+    show: bool = True,
+    keep_going: bool = False,
+) -> Run:
+    """Continues a run where its last checkpoint left it (or trains a draft), on the device it was trained on.
+
+    Args:
+        ref: the run.
+        epochs: new total number of epochs, to train a finished run for longer.
+        recipe: recipe file, where the run's own is not known on this machine.
+        lab: folder that holds the runs.
+        show: whether to print progress.
+        keep_going: do not stop when the loss diverges.
+
+    Raises:
+        UsageError: the run is finished and no more epochs were asked for.
+        EpochalError: another process is training it.
+        TrainingEnded: see `run`.
+    """
+    one = _lab(lab).find(ref)
+    found, _ = _recipe_of(one, recipe)
+    settings: Any = settings_room.from_dict(found.settings, one.settings)
+    done = one.meta["epochs_done"]
+    if one.alive():
+        raise EpochalError(
+            f"Run {one.id} is being trained right now.", hint="`epochal show` tells how far it is."
+        )
+    if epochs is not None and epochs <= done:
+        raise UsageError(
+            f"epochs = {epochs}, but run {one.id} has {done} epochs already.",
+            hint="--epochs is the total, those before included.",
+        )
+    if epochs is None and one.status == "finished":
+        raise UsageError(
+            f"Run {one.id} is finished ({done} epochs).",
+            hint=f"Ask for more in total: epochal resume {one.id} --epochs {done + 1}",
+        )
+    if epochs is not None:
+        settings = settings_room.apply(settings, {"epochs": epochs})
+    device = one.meta["device"] or "auto"
+    _check(found, settings, seed=one.seed, seeds=1, device=device, precision="auto")
+    if epochs is not None:
+        one.update(settings=settings_room.to_dict(settings), patch=_extended(one, epochs))
+    precision = one.meta["precision"] or "auto"
+    _train(
+        found,
+        settings,
+        one,
+        [],
+        resume=True,
+        device=device,
+        precision=precision,
+        show=show,
+        keep_going=keep_going,
+    )
+    return one.reload()
+
+
+def evaluate(
+    ref: str,
+    *,
+    split: str = "test",
+    which: Which = "best",
+    device: str = "auto",
+    recipe: str | None = None,
+    lab: LabLike = None,
+) -> dict[str, float]:
+    """Measures a run's quality metrics on a split and keeps them in its run.json.
+
+    Raises:
+        UsageError: the recipe has no quality metrics, or no such split.
+        EpochalError: the run has no checkpoint yet.
+    """
+    one = _lab(lab).find(ref)
+    found, _ = _recipe_of(one, recipe)
+    if found.evaluate is None:
+        raise UsageError(f"The recipe {found.name} says nothing about evaluating its runs.")
+    measured = dict(found.evaluate(_trained(found, one, which, device), split))
+    one.update(evaluation={**one.reload().meta["evaluation"], split: measured})
+    return measured
+
+
+def generate(
+    ref: str,
+    *,
+    out: str | Path | None = None,
+    which: Which = "best",
+    device: str = "auto",
+    recipe: str | None = None,
+    lab: LabLike = None,
+    **request: Any,
+) -> Path:
+    """Draws what a run has learnt to draw; returns the picture's path.
+
+    Args:
+        ref: the run.
+        out: PNG file; default: `RUN.png` in the present folder.
+        which: checkpoint to use.
+        device: see `run`.
+        recipe: recipe file, where the run's own is not known on this machine.
+        lab: folder that holds the runs.
+        **request: what to draw; the recipe says which fields there are (`digit=7, thickness=0.8, n=64`).
+
+    Raises:
+        UsageError: the recipe draws nothing, or has no such field.
+        EpochalError: the run has no checkpoint yet.
+    """
+    one = _lab(lab).find(ref)
+    found, _ = _recipe_of(one, recipe)
+    if found.generate is None or found.request is None:
+        raise UsageError(f"The recipe {found.name} generates nothing.")
+    wanted = settings_room.apply(found.request(), request)
+    target = Path(out or f"{one.id}.png")
+    if not target.parent.is_dir():
+        raise UsageError(f"There is no folder {target.parent} to write {target.name} to.")
+    grid = found.generate(_trained(found, one, which, device), wanted)
+    from epochal.report import figures
+
+    figures.draw(grid, target)
+    return target
+
+
+def load(
+    ref: str,
+    *,
+    which: Which = "best",
+    device: str = "auto",
+    recipe: str | None = None,
+    lab: LabLike = None,
+) -> SimpleNamespace:
+    """A run's networks as plain `torch.nn.Module`s in eval mode: `load("last").decoder`.
+
+    The answer also has `.run`, `.settings` and `.device`.
+
+    Raises:
+        EpochalError: the run has no checkpoint yet.
+    """
+    one = _lab(lab).find(ref)
+    found, _ = _recipe_of(one, recipe)
+    trained = _trained(found, one, which, device)
+    return SimpleNamespace(
+        **{"run": one, "settings": trained.settings, "device": trained.device, **trained.nets}
+    )
+
+
+def compare(a: str, b: str, *, recipe: str | None = None, lab: LabLike = None) -> Comparison:
+    """Settings and numbers of two runs or versions side by side; losses of different definition are refused.
+
+    Args:
+        a: a run, or a version (or fork's name) whose finished runs are averaged: `model-2`,
+            `cvae-digits:model-2`.
+        b: likewise.
+        recipe: which recipe's versions are meant, where several have one of that name.
+        lab: folder that holds the runs.
+
+    Raises:
+        UsageError: nothing fits, or no run of a version is finished.
+    """
+    from epochal.evidence import comparison
+
+    home = _lab(lab)
+    sides = [_side(home, name, recipe) for name in (a, b)]
+    directions: dict[str, str] = {}
+    for name in {side.runs[0].recipe for side in sides} & set(registry.names()):
+        directions.update({metric.name: metric.better for metric in registry.find(name).metrics})
+    return comparison.compare(sides[0], sides[1], directions)
+
+
+def show(ref: str, *, lab: LabLike = None) -> dict[str, Any]:
+    """Everything about a run: the fields of its run.json, folder, size, notes, forks, curves over epochs."""
+    home = _lab(lab)
+    one = home.find(ref)
+    return {
+        **one.meta,
+        "patch": {key: list(pair) for key, pair in one.patch.items()},
+        "run": one.id,
+        "folder": str(one.path),
+        "status": status_of(one),
+        "size_bytes": one.size_bytes(),
+        "notes": one.notes(),
+        "forks": [other.id for other in home.runs() if other.parent == one.id],
+        "curves": {split: one.epoch_values(split) for split in ("train", "validation")},
+        "problems": one.problems(),
+    }
+
+
+def note(ref: str, text: str, *, lab: LabLike = None) -> Run:
+    """Adds a remark to a run.
+
+    Raises:
+        UsageError: no such run, or an empty text.
+    """
+    one = _lab(lab).find(ref)
+    one.note(text)
+    return one
+
+
+def log(recipe: str, *, lang: str = "en", out: str | Path | None = None, lab: LabLike = None) -> Path:
+    """Writes the experiment log of a recipe (Markdown with pictures); returns its path.
+
+    Args:
+        recipe: name or recipe file.
+        lang: language of the headings, "en" or "ko".
+        out: file to write; default: `RECIPE.md` in the lab.
+        lab: folder that holds the runs.
+    """
+    from epochal.report import log as writer
+
+    found = registry.find(recipe)
+    home = _lab(lab)
+    target = Path(out) if out is not None else home.path / f"{found.name}.md"
+    return writer.write(found, home, lang, target)
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What `rm` removes (or removed) of a run: the whole folder, or only these `files` when pruning."""
+
+    run: Run
+    bytes: int
+    files: tuple[Path, ...] = ()
+
+
+def rm(*refs: str, prune: bool = False, dry: bool = False, lab: LabLike = None) -> list[Removal]:
+    """Deletes runs; or, with `prune`, only their checkpoints other than the best and the last.
+
+    Args:
+        *refs: runs; with `prune` none means all runs of the lab.
+        prune: keep the runs, and of their checkpoints the best and the last.
+        dry: delete nothing, only tell what would be.
+        lab: folder that holds the runs.
+
+    Raises:
+        UsageError: no such run.
+        EpochalError: a run is being trained; nothing was deleted.
+    """
+    home = _lab(lab)
+    chosen = list(dict.fromkeys(home.find(ref) for ref in refs)) if refs or not prune else home.runs()
+    for one in chosen:
+        if one.reload().alive():
+            raise EpochalError(f"Run {one.id} is being trained right now; nothing was deleted.")
+    removals = [_prunable(one) if prune else Removal(one, one.size_bytes()) for one in chosen]
+    for removal in removals if not dry else ():
+        if prune:
+            for file in removal.files:
+                file.unlink(missing_ok=True)
+        else:
+            removal.run.delete()
+    return removals
+
+
+def status_of(one: Run) -> str:
+    """A run's status, with `interrupted` for one whose process was killed."""
+    return "interrupted" if one.interrupted else one.status
+
+
+def recipe_of(ref: str, *, recipe: str | None = None, lab: LabLike = None) -> tuple[Run, Recipe]:
+    """The run that `ref` means, and the recipe that made it.
+
+    Raises:
+        UsageError: no such run, or its recipe is not known on this machine.
+    """
+    one = _lab(lab).find(ref)
+    return one, _recipe_of(one, recipe)[0]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """All that the runs of one command share."""
+
+    recipe: Recipe
+    file: Path | None
+    settings: Any
+    fields: Mapping[str, Any]
+    note: str | None
+    device: str
+    precision: str
+    warm_start: Run | None = None
+
+    def record(self, lab: Lab, seed: int, seeds: Sequence[int], status: str = "running") -> Run:
+        """Makes the run folder."""
+        from epochal.journal import environment
+
+        if self.file is not None:
+            registry.remember(self.file)
+        made = lab.create_run(
+            recipe=self.recipe.name,
+            recipe_file=None if self.file is None else str(self.file),
+            settings=settings_room.to_dict(self.settings),
+            seed=seed,
+            seeds_of=list(seeds),
+            device=self.device,
+            precision=self.precision,
+            status=status,
+            **environment.fields(),
+            **self.fields,
+        )
+        if self.file is not None:
+            made.save_source(self.file.name, self.file.read_text(encoding="utf-8"))
+        if self.note:
+            made.note(self.note)
+        return made
+
+
+def _train_seeds(plan: _Plan, lab: Lab, seed: int, seeds: int, *, show: bool, keep_going: bool) -> list[Run]:
+    every = list(range(seed, seed + seeds))
+    made: list[Run] = []
+    for one in every:
+        made.append(plan.record(lab, one, every))
+        _train(
+            plan.recipe,
+            plan.settings,
+            made[-1],
+            made[:-1],
+            waiting=every[len(made) :],
+            device=plan.device,
+            precision=plan.precision,
+            warm_start=plan.warm_start,
+            show=show,
+            keep_going=keep_going,
+        )
+    return [one.reload() for one in made]
+
+
+def _train(
+    recipe: Recipe, settings: Any, one: Run, before: Sequence[Run], *, waiting: Sequence[int] = (), **how: Any
+) -> None:
+    """Trains one run and draws its figures; `before` and `waiting` are the runs and seeds around it."""
+    from epochal.training import engine
+
+    left = f" Seeds not started: {', '.join(map(str, waiting))}." if waiting else ""
+    try:
+        engine.train(recipe, settings, one, **how)
+    except KeyboardInterrupt:
+        raise TrainingEnded(
+            f"Stopped run {one.id}; it is saved.{left}",
+            hint=f"Go on with: epochal resume {one.id}",
+            runs=[*before, one.reload()],
+        ) from None
+    except Exception as problem:
+        kept = [*before, one] if one.reload().meta["started"] else list(before)
+        if one not in kept:
+            one.delete()  # it failed before its first step: there is nothing to keep
+        if not kept or not isinstance(problem, EpochalError):
+            raise
+        raise TrainingEnded(f"{problem.what}{left}", hint=problem.hint, runs=kept) from problem
+    _draw(recipe, one.reload())
+
+
+def _draw(recipe: Recipe, one: Run) -> None:
+    """Draws the figures of a run that ended. The training counts even when a picture fails."""
+    from epochal.report import figures
+
+    try:
+        figures.draw_run(recipe, one, _trained(recipe, one, "best", "auto"))
+    except Exception as problem:
+        warnings.warn(
+            f"The figures of {one.id} were not drawn: {type(problem).__name__}: {problem}", stacklevel=2
+        )
+
+
+def _check(recipe: Recipe, settings: Any, *, seed: int, seeds: int, device: str, precision: str) -> None:
+    """Refuses what can be refused before a run is made."""
+    for name, value, least in (("seed", seed, 0), ("seeds", seeds, 1)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise UsageError(
+                f"{name} = {value} is not allowed.", hint=f"{name} must be a whole number >= {least}."
+            )
+    if precision not in PRECISIONS:
+        raise UsageError(f"Unknown precision {precision!r}.", hint=f"Choose one of {', '.join(PRECISIONS)}.")
+    from epochal.systems import data
+    from epochal.training import devices
+
+    devices.resolve(device)
+    # A recipe with data of its own names its own sources; only those of ours can be checked here.
+    ours = {"auto", *(source.name for source in data.sources())}
+    if recipe.settings().data.source in ours:
+        data.resolve(settings.data.source, settings.data.dir)
+
+
+def _recipe_of(one: Run, given: str | None) -> tuple[Recipe, Path | None]:
+    """The recipe of a run and its file, None for a built-in or installed one."""
+    if given is not None:
+        found, path = registry.find(given), registry.recipe_path(given)
+        if found.name != one.recipe:
+            raise UsageError(f"Run {one.id} is of the recipe {one.recipe}, but {given} is {found.name}.")
+        if path is not None:
+            registry.remember(path)
+        return found, path
+    file = one.meta["recipe_file"]
+    if file is None:
+        return registry.find(one.recipe), None
+    path = Path(file)
+    if not registry.is_remembered(path) or not path.is_file():
+        why = "is no longer there" if registry.is_remembered(path) else "was never run here"
+        raise UsageError(
+            f"Run {one.id} was made by the recipe file {file}, which {why}.",
+            hint="Loading a recipe executes it. If you trust it, name it: --recipe PATH/TO/FILE.py",
+        )
+    return registry.find(file), path
+
+
+def _trained(recipe: Recipe, one: Run, which: str, device: str) -> Trained:
+    from epochal.training import engine
+
+    return engine.load(recipe, one, which=which, device=device)
+
+
+def _lab(lab: LabLike) -> Lab:
+    return lab if isinstance(lab, Lab) else Lab(lab)
+
+
+def _side(lab: Lab, name: str, recipe: str | None) -> Side:
+    """The runs that a name in `compare` means: a version's or a fork's, else one run."""
+    from epochal.evidence import comparison
+
+    wanted_recipe, _, label = name.rpartition(":")
+    wanted_recipe = wanted_recipe or recipe or ""
+    fitting = [
+        one
+        for one in lab.runs()
+        if (one.name == label or (one.parent is None and one.name is None and one.version == label))
+        and wanted_recipe in ("", one.recipe)
+    ]
+    of = sorted({one.recipe for one in fitting})
+    if len(of) > 1:
+        raise UsageError(
+            f"{name!r} is a version of several recipes.",
+            hint=f"Name it as {' or '.join(f'{r}:{label}' for r in of)}.",
+        )
+    if fitting:
+        return comparison.group(name, fitting)
+    one = lab.find(name)
+    return comparison.Side(one.id, [one])
+
+
+def _name_of(parent: Run, changes: settings_room.Diff) -> str:
+    """A fork's name from what it changes: `grey_weight-0.1`."""
+    words = [f"{key.rpartition('.')[2]}-{_plain(new)}" for key, (_, new) in list(changes.items())[:2]]
+    return "-".join(words) or f"{parent.label}-again"
+
+
+def _plain(value: Any) -> str:
+    return re.sub(r"[^\w.]+", "-", str(value)).strip("-")[:20]
+
+
+def _extended(one: Run, epochs: int) -> dict[str, list[Any]]:
+    """The run's patch against its parent after its number of epochs was changed."""
+    old = one.patch.get("epochs", (one.settings.get("epochs"), None))[0]
+    changed = {**{key: list(pair) for key, pair in one.patch.items()}, "epochs": [old, epochs]}
+    return {key: pair for key, pair in changed.items() if pair[0] != pair[1]}
+
+
+def _prunable(one: Run) -> Removal:
+    files = [path for path in sorted(one.checkpoints_dir.glob("*")) if path.stem not in ("best", "last")]
+    files = [path for path in files if path.is_file() and not path.is_symlink()]
+    return Removal(one, sum(path.stat().st_size for path in files), tuple(files))
+
+
+def _flat_row(one: Run) -> dict[str, Any]:
+    plain = (
+        "recipe",
+        "version",
+        "name",
+        "seed",
+        "parent",
+        "device",
+        "precision",
+        "epochs_done",
+        "steps_done",
+    )
+    row: dict[str, Any] = {"run": one.id, "status": status_of(one), "created": one.meta["created"]}
+    row.update({name: one.meta[name] for name in plain})
+    for group in ("settings", "final", "evaluation"):
+        row.update({f"{group}.{key}": value for key, value in settings_room.flatten(one.meta[group]).items()})
+    return row

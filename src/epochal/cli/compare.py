@@ -1,0 +1,64 @@
+"""`epochal compare`: two runs or versions side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from epochal.cli.output import number, print_json, print_table
+from epochal.cli.parsing import Parser
+
+if TYPE_CHECKING:
+    from epochal.evidence.comparison import Comparison, Side
+
+EXAMPLES = (
+    "compare model-2 model-4                 # means over the finished runs of each",
+    "compare cvae-digits:model-2@0 last",
+    "compare model-2 model-4 --json",
+)
+
+
+def main(words: list[str]) -> int:
+    """Runs the verb."""
+    options = Parser("compare", "Settings and numbers of two runs or versions, side by side.", EXAMPLES)
+    options.add_argument("a", metavar="A", help="a run, a version, or the name of a fork")
+    options.add_argument("b", metavar="B", help="what is compared with it")
+    options.add_argument("--recipe", metavar="RECIPE", help="whose versions are meant")
+    typed = options.read(words)
+    from epochal import api
+
+    comparison = api.compare(typed.a, typed.b, recipe=typed.recipe, lab=typed.lab)
+    if typed.json:
+        print_json(comparison.to_dict())
+    else:
+        _print(comparison)
+    return 0
+
+
+def _print(comparison: Comparison) -> None:
+    from epochal.settings.check import shown
+
+    a, b = comparison.a, comparison.b
+    print(f"{_named(a)}\n{_named(b)}\n")
+    if comparison.settings:
+        rows = [(key, shown(old), shown(new)) for key, (old, new) in comparison.settings.items()]
+        print_table(("setting", a.label, b.label), rows)
+    else:
+        print("the settings are the same")
+    print()
+    measured = [
+        (row.metric, row.better or None, row.a, row.b, number(row.difference)) for row in comparison.metrics
+    ]
+    if measured:
+        print_table(("metric", "better", a.label, b.label, "difference"), measured)
+    for metric, reason in comparison.refused.items():
+        print(f"\n{metric} is not compared: its definition differs. {reason}.")
+    if comparison.refused:
+        others = ", ".join(row.metric for row in comparison.metrics if row.a and row.b)
+        print(f"Compare instead: {others or 'nothing yet; `epochal evaluate RUN` measures what compares'}.")
+    for warning in comparison.warnings:
+        print(f"note: {warning}")
+
+
+def _named(side: Side) -> str:
+    runs = ", ".join(run.id for run in side.runs)
+    return runs if side.label == runs else f"{side.label}: {runs}"

@@ -1,0 +1,120 @@
+"""How verbs answer: tables (rich on a terminal, plain aligned text elsewhere), JSON, sizes, durations."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from epochal.journal import Run
+
+
+def print_json(value: Any) -> None:
+    """Prints one JSON document; numbers that are not finite become null, as JSON has no word for them."""
+    import json
+
+    print(json.dumps(_plain(value), indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> None:
+    """Prints rows under their columns; None is shown as a dash."""
+    cells = [[clean("–" if cell is None else str(cell)) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        _rich_table(columns, cells, title)
+        return
+    if title:
+        print(title)
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    for row in (columns, *cells):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def clean(text: str) -> str:
+    """Text that may come from somebody else's run, without characters that steer a terminal."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "�" for char in text)
+
+
+def run_row(run: Run) -> dict[str, Any]:
+    """A run in a listing, with stable keys."""
+    from epochal.api import status_of
+
+    meta = run.meta
+    return {
+        "run": run.id,
+        "folder": str(run.path),
+        "recipe": run.recipe,
+        "version": run.version,
+        "name": run.name,
+        "seed": run.seed,
+        "status": status_of(run),
+        "reason": meta["reason"],
+        "parent": run.parent,
+        "created": meta["created"],
+        "epochs_done": meta["epochs_done"],
+        "metrics": meta["final"],
+        "evaluation": meta["evaluation"],
+    }
+
+
+def print_runs(runs: Sequence[Run], *, title: str = "") -> None:
+    """The table of runs: what they are, how far they came, their last training loss."""
+    columns = ("run", "version", "seed", "status", "epochs", "loss", "forked from")
+    print_table(columns, [_run_cells(run) for run in runs], title=title)
+
+
+def number(value: Any) -> str:
+    """A measured number in six digits; None as a dash."""
+    return "–" if value is None else f"{value:.6g}"
+
+
+def size(count: float) -> str:
+    """Bytes for people: `12.3 MB`."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def minutes(value: float | None) -> str:
+    """A rough duration: `40 s`, `12 min`, `3 h`."""
+    if value is None:
+        return "–"
+    if value < 1:
+        return f"{value * 60:.0f} s"
+    return f"{value:.0f} min" if value < 90 else f"{value / 60:.1f} h"
+
+
+def _run_cells(run: Run) -> tuple[Any, ...]:
+    from epochal.api import status_of
+
+    loss = run.meta["final"].get("loss")
+    epochs = f"{run.meta['epochs_done']}/{run.settings.get('epochs', '?')}"
+    shown = None if loss is None else number(loss)
+    return run.id, run.label, run.seed, status_of(run), epochs, shown, run.parent
+
+
+def _rich_table(columns: Sequence[str], cells: Sequence[Sequence[str]], title: str) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        # An id that is cut or wrapped cannot be copied.
+        table.add_column(column, overflow="fold", no_wrap=column == "run")
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value

@@ -1,0 +1,87 @@
+"""`epochal run`: train a version of a recipe."""
+
+from __future__ import annotations
+
+from epochal.cli.output import print_json, run_row
+from epochal.cli.parsing import Parser, add_seed_options, add_training_options, setting_patch
+from epochal.errors import UsageError
+
+EXAMPLES = (
+    "run cvae-digits",
+    "run cvae-digits model-4 --seeds 3 --epochs 4",
+    "run cvae-digits model-2 --data.limit 256 --loss.grey-weight 0.1 --name try",
+    "run cvae-digits --settings my.toml --device cuda:1",
+    "run cvae-digits --settings lab/RUN      # an old run's settings again",
+    "run ./my_recipe.py --epochs 1 --data.limit 256",
+    "run cvae-digits --help                  # all settings of the recipe",
+)
+
+
+def parser() -> Parser:
+    """Options of the verb."""
+    options = Parser(
+        "run",
+        "Train a version of a recipe. Settings are dotted options: --epochs 4 --data.limit 256.",
+        EXAMPLES,
+    )
+    options.add_argument("recipe", metavar="RECIPE", help="a name from `epochal list`, or ./my_recipe.py")
+    options.add_argument("version", nargs="?", metavar="VERSION", help="default: the newest")
+    options.add_argument("--settings", metavar="FILE", help="TOML file of settings, or a run folder")
+    add_seed_options(options, "0")
+    add_training_options(options)
+    return options
+
+
+def main(words: list[str]) -> int:
+    """Runs the verb."""
+    from epochal import api, settings
+    from epochal.systems import recipes
+
+    options = parser()
+    own, _ = options.split(words)
+    wants_help = options.asks_help(own)
+    names = options.positionals(own)
+    if wants_help and not names:
+        options.print_help()
+        return 0
+    if not names:
+        raise UsageError("Name the recipe to train.", hint=f"Recipes: {', '.join(recipes.names())}.")
+    recipe = recipes.find(names[0])
+    version = names[1] if len(names) > 1 else None
+    base = recipes.settings_of(recipe, version)
+    own, dotted = options.split(words, recipe.settings)
+    if wants_help:
+        return _help(options, names[0], version, base)
+    typed = options.parse_args(own)
+    if typed.settings:
+        base = settings.layered(base, [(typed.settings, settings.read_file(typed.settings))])
+    runs = api.run(
+        typed.recipe,
+        typed.version,
+        patch=setting_patch(options, base, dotted),
+        settings_file=typed.settings,
+        seed=0 if typed.seed is None else typed.seed,
+        seeds=typed.seeds,
+        device=typed.device,
+        precision=typed.precision,
+        lab=typed.lab,
+        name=typed.name,
+        note=typed.note,
+        show=not typed.quiet,
+        keep_going=typed.keep_going,
+    )
+    if typed.json:
+        print_json({"runs": [run_row(run) for run in runs]})
+    else:
+        for run in runs:
+            print(f"{run.id}  {run.status}  {run.path}")
+    return 0
+
+
+def _help(options: Parser, name: str, version: str | None, base: object) -> int:
+    from epochal.settings.options import help_text
+
+    options.print_help()
+    print(f"\nsettings of {name}{f' {version}' if version else ''}:\n")
+    print(help_text(base, prog=f"epochal run {name}"), end="")
+    return 0

@@ -1,0 +1,77 @@
+"""`epochal show`: everything about a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from epochal.cli.output import clean, number, print_json, print_table, size
+from epochal.cli.parsing import Parser
+
+EXAMPLES = ("show last", "show cvae-digits:model-4@0", "show last --json")
+
+
+def main(words: list[str]) -> int:
+    """Runs the verb."""
+    options = Parser("show", "Everything about a run.", EXAMPLES)
+    options.add_argument("run", metavar="RUN", help="the run")
+    typed = options.read(words)
+    from epochal import api
+
+    about = api.show(typed.run, lab=typed.lab)
+    if typed.json:
+        print_json(about)
+        return 0
+    _print_facts(about)
+    _print_curve(about["curves"]["train"], about["curves"]["validation"])
+    for split, values in about["evaluation"].items():
+        rows = [(name, number(value)) for name, value in values.items()]
+        print_table((f"on {split}", "value"), rows)
+        print()
+    if about["notes"]:
+        print(f"notes\n{clean(about['notes'])}")
+    for problem in about["problems"]:
+        print(f"warning: {problem}")
+    return 0
+
+
+def _print_facts(about: dict[str, Any]) -> None:
+    from epochal.settings import describe, flatten
+    from epochal.settings.check import shown
+
+    data = about["data"]
+    parent = about["parent"] or about["parent_version"]
+    settings = "  ".join(f"{key}={shown(value)}" for key, value in flatten(about["settings"]).items())
+    facts = {
+        "run": about["run"],
+        "recipe": " ".join(filter(None, (about["recipe"], about["version"], about["name"]))),
+        "status": about["status"] + (f" ({about['reason']})" if about["reason"] else ""),
+        "epochs": f"{about['epochs_done']} of {about['settings'].get('epochs', '?')}",
+        "steps": about["steps_done"],
+        "seed": about["seed"],
+        "parent": parent,
+        "changed": ", ".join(describe(about["patch"])) or None,
+        "forks": ", ".join(about["forks"]) or None,
+        "data": f"{data.get('name', '?')}{' (drawn)' if data.get('drawn') else ''}" if data else None,
+        "device": f"{about['device']}, {about['precision']}",
+        "loss": "; ".join(f"{phase}: {text}" for phase, text in about["loss_definition"].items()) or None,
+        "settings": settings,
+        "command": " ".join(about["command"]),
+        "created": about["created"],
+        "folder": f"{about['folder']} ({size(about['size_bytes'])})",
+    }
+    for name, value in facts.items():
+        if value is not None:
+            print(f"{name + ':':<10} {clean(str(value))}")
+    print()
+
+
+def _print_curve(train: dict[str, Any], validation: dict[str, Any]) -> None:
+    """Values by epoch, one column a value."""
+    curves = {**train, **{f"validation {name}": curve for name, curve in validation.items()}}
+    epochs = sorted({epoch for curve in curves.values() for epoch, _ in curve})
+    if not epochs:
+        return
+    by_epoch = {name: dict(curve) for name, curve in curves.items()}
+    rows = [(epoch, *(number(curve.get(epoch)) for curve in by_epoch.values())) for epoch in epochs]
+    print_table(("epoch", *curves), rows)
+    print()

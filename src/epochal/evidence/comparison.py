@@ -1,0 +1,250 @@
+"""Two runs, or two groups of runs, side by side: what differs in the settings and in the numbers.
+
+Losses of different definition are not comparable, however alike their names: such a row is refused with its
+reason, and the numbers that compare instead are shown. (Verdicts need statistics over paired seeds.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import nan, sqrt
+from typing import Any
+
+from epochal import settings
+from epochal.errors import UsageError
+from epochal.journal import Run
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison: runs of the same settings that differ only in their seed.
+
+    Attributes:
+        label: as the user named it.
+        runs: at least one.
+        left_out: what was not taken into the group and why, in words.
+    """
+
+    label: str
+    runs: Sequence[Run]
+    left_out: Sequence[str] = ()
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds of the runs, in order."""
+        return sorted(run.seed for run in self.runs)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean and sample standard deviation (NaN for one value) of a number over n runs."""
+
+    mean: float
+    sd: float
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Summary | None:
+        """The summary of some values; None of none."""
+        if not values:
+            return None
+        mean = sum(values) / len(values)
+        if len(values) == 1:
+            return cls(mean, nan, 1)
+        return cls(mean, sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1)), len(values))
+
+    def __str__(self) -> str:
+        return f"{self.mean:.6g}" if self.n == 1 else f"{self.mean:.6g} ± {self.sd:.2g}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `sd` is None for one run."""
+        return {"mean": self.mean, "sd": None if self.n == 1 else self.sd, "n": self.n}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number on both sides; `better` is "lower", "higher" or "" when nobody said."""
+
+    metric: str
+    better: str
+    a: Summary | None
+    b: Summary | None
+
+    @property
+    def difference(self) -> float | None:
+        """Mean of b minus mean of a."""
+        return None if self.a is None or self.b is None else self.b.mean - self.a.mean
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found.
+
+    Attributes:
+        settings: what differs, from a to b.
+        metrics: numbers that compare.
+        refused: losses that do not compare: metric → why.
+        warnings: what else differs and may explain a difference.
+    """
+
+    a: Side
+    b: Side
+    settings: settings.Diff
+    metrics: Sequence[Row]
+    refused: Mapping[str, str] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values with stable keys."""
+        rows = [
+            {
+                "metric": row.metric,
+                "better": row.better or None,
+                "a": row.a and row.a.to_dict(),
+                "b": row.b and row.b.to_dict(),
+                "difference": row.difference,
+            }
+            for row in self.metrics
+        ]
+        return {
+            "a": _side(self.a),
+            "b": _side(self.b),
+            "settings": {key: list(pair) for key, pair in self.settings.items()},
+            "metrics": rows,
+            "refused": dict(self.refused),
+            "warnings": list(self.warnings),
+        }
+
+
+def group(label: str, runs: Sequence[Run]) -> Side:
+    """The runs of a version that may be averaged: finished, with the same settings, one a seed (the newest).
+
+    Args:
+        label: as the user named it.
+        runs: candidates, newest first. Where settings differ, the largest group of equal ones is taken, the
+            newest of equally large ones.
+
+    Raises:
+        UsageError: none of them is finished.
+    """
+    finished = [run for run in runs if run.status == "finished"]
+    if not finished:
+        raise UsageError(
+            f"No run of {label} is finished.",
+            hint="`epochal resume RUN` continues one; name a run to compare it.",
+        )
+    alike: list[list[Run]] = []
+    for run in finished:
+        mates = next((mates for mates in alike if mates[0].settings == run.settings), None)
+        if mates is None:
+            alike.append([run])
+        elif run.seed not in [mate.seed for mate in mates]:
+            mates.append(run)
+    chosen = max(alike, key=len)
+    left_out = []
+    if len(finished) < len(runs):
+        left_out.append(f"{label}: {len(runs) - len(finished)} unfinished left out")
+    others = [run for mates in alike if mates is not chosen for run in mates]
+    if others:
+        left_out.append(
+            f"{label}: {len(others)} with other settings left out ({', '.join(r.id for r in others)})"
+        )
+    return Side(label, chosen, left_out)
+
+
+def compare(a: Side, b: Side, directions: Mapping[str, str] | None = None) -> Comparison:
+    """Settings diff and numbers of two sides.
+
+    Args:
+        a: what is compared against.
+        b: what is compared.
+        directions: "lower" or "higher" is better, by metric, as the recipe says.
+    """
+    known = directions or {}
+    numbers_a, numbers_b = [_numbers(run) for run in a.runs], [_numbers(run) for run in b.runs]
+    names = list(dict.fromkeys(name for numbers in (*numbers_a, *numbers_b) for name in numbers))
+    definition_a, definition_b = a.runs[0].meta["loss_definition"], b.runs[0].meta["loss_definition"]
+    refused: dict[str, str] = {}
+    rows = []
+    for name in names:
+        row = Row(name, _direction(name, known), _over(numbers_a, name), _over(numbers_b, name))
+        if is_loss(name) and definition_a != definition_b:
+            refused[name] = _why(a, definition_a, b, definition_b)
+        else:
+            rows.append(row)
+    return Comparison(
+        a, b, settings.diff(a.runs[0].settings, b.runs[0].settings), rows, refused, _warnings(a, b)
+    )
+
+
+def is_loss(name: str) -> bool:
+    """Whether a value is a total loss (`loss`, `validation/loss`), not one of its parts."""
+    return _last(name) == "loss"
+
+
+def _numbers(run: Run) -> dict[str, float]:
+    """The last epoch's values and the evaluation, by dotted name."""
+    values = {**settings.flatten(run.meta["final"]), **settings.flatten(run.meta["evaluation"])}
+    return {
+        name: float(value)
+        for name, value in values.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+
+
+def _over(numbers: Sequence[Mapping[str, float]], name: str) -> Summary | None:
+    return Summary.of([values[name] for values in numbers if name in values])
+
+
+def _direction(name: str, known: Mapping[str, str]) -> str:
+    return known.get(name) or known.get(_last(name)) or ("lower" if is_loss(name) else "")
+
+
+def _last(name: str) -> str:
+    return name.replace("/", ".").rpartition(".")[2]
+
+
+def _why(a: Side, definition_a: Mapping[str, str], b: Side, definition_b: Mapping[str, str]) -> str:
+    phases = [
+        phase
+        for phase in {**definition_a, **definition_b}
+        if definition_a.get(phase) != definition_b.get(phase)
+    ]
+    none = "nothing"
+    return "; ".join(
+        f"{a.label} minimises {definition_a.get(phase, none)}, {b.label} {definition_b.get(phase, none)}"
+        for phase in phases
+    )
+
+
+def _warnings(a: Side, b: Side) -> list[str]:
+    warnings = [*a.left_out, *b.left_out]
+    looked_at: tuple[tuple[str, Callable[[Run], Any]], ...] = (
+        ("recipes", lambda run: run.recipe),
+        ("data", lambda run: run.meta["data"].get("name")),
+        ("devices", lambda run: run.meta["device"]),
+        ("precision", lambda run: run.meta["precision"]),
+        ("measured choices", lambda run: run.meta["choices"]),
+    )
+    for what, value in looked_at:
+        left, right = value(a.runs[0]), value(b.runs[0])
+        if left != right:
+            warnings.append(f"{what} differ: {left} against {right}")
+    if a.seeds != b.seeds:
+        warnings.append(f"seeds differ: {_listed(a.seeds)} against {_listed(b.seeds)}")
+    if min(len(a.runs), len(b.runs)) == 1:
+        warnings.append("one run a side proves nothing: two seeds of one version already differ")
+    for side in (a, b):
+        drawn = {run.meta["data"].get("name") for run in side.runs if run.meta["data"].get("drawn")}
+        if drawn:
+            warnings.append(f"{side.label} was trained on drawn data ({', '.join(map(str, drawn))})")
+    return warnings
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
+
+
+def _side(side: Side) -> dict[str, Any]:
+    return {"label": side.label, "runs": [run.id for run in side.runs], "seeds": side.seeds}
