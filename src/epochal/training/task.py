@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
     Nets = Mapping[str, torch.nn.Module]
     Array = np.ndarray[Any, np.dtype[Any]]
-    LossFunction = Callable[
-        [Nets, "Batch", torch.Generator], tuple[torch.Tensor, Mapping[str, torch.Tensor]]
-    ]
+    LossFunction = Callable[[Nets, "Batch", torch.Generator], tuple[torch.Tensor, Mapping[str, torch.Tensor]]]
 
 
 class Batch(dict[str, Any]):
@@ -160,12 +158,16 @@ class Version:
 
 @dataclass(frozen=True)
 class Trained:
-    """A run's networks, loaded, in eval mode, with the settings that made them."""
+    """A run's networks, loaded, in eval mode, with the settings that made them.
+
+    `helpers` holds the trained networks of other recipes that `Recipe.needs` asked for, by the names it gave them.
+    """
 
     settings: Any
     nets: Nets
     device: str = "cpu"
     seed: int = 0
+    helpers: Mapping[str, Trained] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,9 @@ class Recipe:
         build: `(settings, nets) -> Task`: reads the data and says how to train.
         metrics: what `evaluate` measures, with direction and margin.
         evaluate: `(trained, split) -> {metric: value}`.
+        needs: `settings -> {name: (recipe name, patch)}`: networks of other recipes that `evaluate` measures with (a
+            classifier that judges samples). They are trained once, kept by the hash of all that makes them, and
+            handed over as `trained.helpers[name]`.
         generate: `(trained, request) -> ImageGrid`; `request` is an instance of `request`, a frozen dataclass
             whose fields become options of `epochal generate`.
         figures: `trained -> {file stem: ImageGrid | Curves}` drawn when a run ends.
@@ -196,6 +201,7 @@ class Recipe:
     build: Callable[[Any, Nets], Task]
     metrics: tuple[Metric, ...] = ()
     evaluate: Callable[[Trained, str], Mapping[str, float]] | None = None
+    needs: Callable[[Any], Mapping[str, tuple[str, Mapping[str, Any]]]] | None = None
     generate: Callable[[Trained, Any], ImageGrid] | None = None
     request: type | None = None
     figures: Callable[[Trained], Mapping[str, ImageGrid | Curves]] | None = None

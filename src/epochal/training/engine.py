@@ -1,0 +1,484 @@
+"""The engine: trains a recipe's task into a run folder, so that a kill at any instant loses nothing but time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from epochal.errors import EpochalError
+from epochal.journal import Run
+from epochal.training import checkpoint, devices, precision as precision_
+from epochal.training.learner import Choices, Learner, NumpyLearner, TorchLearner
+from epochal.training.progress import Progress
+from epochal.training.streams import derive, numpy_stream, torch_stream
+from epochal.training.task import Batch, Recipe, Task, Trained
+
+if TYPE_CHECKING:
+    from epochal.training.task import Nets
+
+_LOGS_AN_EPOCH = 20  # step-scope lines; each waits once for the device
+_CHECKPOINT_S = 120.0  # at most this much work is lost by a kill inside an epoch
+_DIVERGED = 1e3  # a loss this many times the best one so far is not coming back
+
+
+def train(
+    recipe: Recipe,
+    settings: Any,
+    run: Run,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    resume: bool = False,
+    warm_start: Run | None = None,
+    show: bool = True,
+    keep_going: bool = False,
+) -> None:
+    """Trains `recipe` with `settings` into `run` until all epochs (or steps) are done.
+
+    Args:
+        recipe: what to train.
+        settings: an instance of `recipe.settings`.
+        run: its folder, made by the journal; the seed is the run's.
+        device: auto, cpu, cuda[:n] or mps. A resumed run keeps its own.
+        precision: auto, float32 or bfloat16. A resumed run keeps its own choices.
+        threads: CPU threads; by default chosen with the precision.
+        resume: continue from the last checkpoint, to the bit.
+        warm_start: begin from this run's weights instead of fresh ones.
+        show: print progress (to standard error).
+        keep_going: do not stop when the loss diverges.
+
+    Raises:
+        EpochalError: the loss became NaN or infinite, or diverged; the run is marked failed, its last good checkpoint kept.
+        KeyboardInterrupt: Ctrl-C; the run is saved and marked stopped.
+    """
+    with run.lock(), _quiet_generators():
+        run.update(status="running", reason=None)
+        try:
+            _Session(
+                recipe, settings, run, device, precision, threads, resume, warm_start, show, keep_going
+            ).go()
+        except KeyboardInterrupt:
+            run.update(status="stopped", reason="interrupted")
+            raise
+        except BaseException as error:
+            run.update(status="failed", reason=str(error) or type(error).__name__)
+            raise
+
+
+def load(
+    recipe: Recipe, run: Run, *, which: str = "best", device: str = "auto", settings: Any = None
+) -> Trained:
+    """A run's networks in float32 and eval mode.
+
+    Args:
+        recipe: the run's recipe.
+        run: the run.
+        which: "best" by the validation metric (the last one where the recipe names none), or "last".
+        device: where to put them.
+        settings: the run's settings where the caller has built them; else they are read from the run.
+
+    Raises:
+        EpochalError: no checkpoint, an unreadable one, or one that does not fit the recipe's networks.
+    """
+    from epochal.settings import from_dict
+
+    settings = from_dict(recipe.settings, run.settings) if settings is None else settings
+    where = devices.resolve(device)
+    path = run.checkpoints_dir / "best.safetensors"
+    if which == "last" or not path.exists():
+        path = run.checkpoints_dir / "last.safetensors"
+    tensors, _ = checkpoint.read(path)
+    with _quiet_generators():
+        nets = recipe.nets(settings)
+    for net_name, net in nets.items():
+        prefix = f"weights/{net_name}."
+        found = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        try:
+            net.load_state_dict(found)
+        except RuntimeError as error:
+            raise EpochalError(
+                f"the checkpoint {path} does not fit the networks of {recipe.name}: {error}",
+                hint="The recipe has changed since this run; check out the code of the commit that run.json names.",
+            ) from error
+        net.to(where).eval()
+    return Trained(settings=settings, nets=nets, device=str(where), seed=run.seed)
+
+
+@dataclass
+class _Place:
+    """Where in the training we are; saved with every checkpoint."""
+
+    epoch: int = 1
+    item: int = 0  # items of this epoch that are done
+    step: int = 0
+    elapsed: float = 0.0
+    best: float | None = None  # best validation value so far
+    best_epoch: int = 0
+    lowest: float | None = None  # lowest logged loss so far, to recognise divergence
+    logged: list[float] = field(default_factory=list)  # sums at the last step-scope line
+    logged_item: int = 0
+    done: bool = False
+
+
+class _Session:
+    """One call of `train`."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        settings: Any,
+        run: Run,
+        device: str,
+        precision: str,
+        threads: int | None,
+        resume: bool,
+        warm_start: Run | None,
+        show: bool,
+        keep_going: bool,
+    ) -> None:
+        self.recipe, self.settings, self.run, self.keep_going = recipe, settings, run, keep_going
+        self.seed = run.seed
+        self.device = devices.resolve(run.meta["device"] if resume and run.meta["device"] else device)
+        if self.device.type == "cpu":
+            devices.keep_memory()
+        torch.manual_seed(derive(self.seed, "init"))
+        self.nets: Nets = recipe.nets(settings)
+        self.task: Task = recipe.build(settings, self.nets)
+        self.items = len(next(iter(self.task.train.values())))
+        self.place = _Place()
+        self.progress = Progress(
+            run.path / "console.log", show=show, epochs=settings.epochs, items=self.items
+        )
+        self.columns = {name: self._on_device(column) for name, column in self.task.train.items()}
+        self.last = run.checkpoints_dir / "last.safetensors"
+        if warm_start is not None and not resume:
+            self._warm_start(warm_start)
+        self.choices = self._choose(precision, threads, resume)
+        self.learner = self._learner()
+        if resume and self.last.exists():
+            self._resume()
+
+    def _on_device(self, column: Any) -> Any:
+        if self.task.stepper is not None:
+            return np.asarray(column)
+        return torch.as_tensor(np.ascontiguousarray(column)).to(self.device)
+
+    def _learner(self) -> Learner:
+        if self.task.stepper is not None:
+            return NumpyLearner(self.task, self.seed)
+        return TorchLearner(
+            self.task, self.nets, self.seed, self.device, self.choices, self.settings.clip_grad_norm
+        )
+
+    def _warm_start(self, parent: Run) -> None:
+        tensors, _ = checkpoint.read(parent.checkpoints_dir / "last.safetensors")
+        weights = {k.removeprefix("weights/"): v for k, v in tensors.items() if k.startswith("weights/")}
+        if self.task.stepper is not None:
+            self.task.stepper.load_state({k: v.numpy() for k, v in weights.items()})
+            return
+        for net_name, net in self.nets.items():
+            own = net.state_dict()
+            prefix = f"{net_name}."
+            given = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+            wrong = [k for k in own if k not in given or given[k].shape != own[k].shape]
+            if wrong:
+                raise EpochalError(
+                    f"cannot start {self.run.id} from the weights of {parent.id}: {net_name}.{wrong[0]} differs in shape.",
+                    hint="Leave out --warm-start, or keep the network's shape as it was.",
+                )
+            net.load_state_dict(given)
+
+    def _choose(self, precision: str, threads: int | None, resume: bool) -> Choices:
+        """Saved choices on resume; else measured ones, printed and saved."""
+        saved = self.run.meta["choices"]
+        if resume and saved:
+            choices = Choices(**{k: v for k, v in saved.items() if k in Choices.__dataclass_fields__})
+            how = "as before"
+        elif self.task.stepper is not None:
+            choices, how = precision_.plain(threads), "NumPy"
+        else:
+            batches = [self._batch(start) for start in range(0, self.items, self.task.batch_size)[:4]]
+            choices, how = precision_.choose(
+                lambda: precision_.copy_of(self.task, self.nets),
+                batches,
+                self.device,
+                precision=precision,
+                threads=threads,
+                key=f"{self.recipe.name}/{_shapes(self.nets)}/{self.task.batch_size}",
+            )
+        if self.device.type == "cpu":
+            torch.set_num_threads(choices.threads)
+        if not (resume and saved):
+            self.run.update(
+                device=str(self.device),
+                precision=choices.precision,
+                choices={**asdict(choices), "how": how},
+                data=dict(self.task.data),
+                loss_definition={p.name: _definition(p.definition, p.l2) for p in self.task.phases},
+            )
+        self.progress.line(f"{self.run.id}: {self.device} ({choices}; {how})")
+        return choices
+
+    def go(self) -> None:
+        """Trains to the end."""
+        started = time.perf_counter() - self.place.elapsed
+        saved_at = time.perf_counter()
+        if not self.run.meta["started"]:
+            from epochal.journal.run import now
+
+            self.run.update(started=now())
+        place, settings, batch_size = self.place, self.settings, self.task.batch_size
+        log_every = max(1, math.ceil(self.items / batch_size / _LOGS_AN_EPOCH))
+        try:
+            with _interruptible() as interrupted:
+                while not place.done:
+                    self._begin_epoch()
+                    while place.item < self.items:
+                        batch = self._batch(place.item)
+                        self.learner.step(batch)
+                        place.item = min(place.item + batch_size, self.items)
+                        place.step += 1
+                        place.elapsed = time.perf_counter() - started
+                        ends = place.item >= self.items or place.step == settings.steps
+                        if ends or (place.item // batch_size) % log_every == 0:
+                            self._log_step()
+                        if ends:
+                            break
+                        due = time.perf_counter() - saved_at > _CHECKPOINT_S
+                        if due or interrupted():
+                            self._save()
+                            saved_at = time.perf_counter()
+                        if interrupted():
+                            raise KeyboardInterrupt
+                    self._end_epoch(started)
+                    saved_at = time.perf_counter()
+                    if interrupted() and not place.done:
+                        raise KeyboardInterrupt
+        finally:
+            self.progress.close()
+        self._finish()
+
+    def _begin_epoch(self) -> None:
+        if self.place.item == 0:
+            self.learner.reset()
+            self.place.logged, self.place.logged_item = [], 0
+        self.order = self._order(self.place.epoch)
+        self.progress.begin(self.place.epoch, self.place.item)
+
+    def _order(self, epoch: int) -> Any:
+        """The data order of an epoch: a function of seed and epoch alone, so that resuming inside one is exact."""
+        if self.task.stepper is not None:
+            return numpy_stream(self.seed, f"order/{epoch}").permutation(self.items)
+        return torch.randperm(self.items, generator=torch_stream(self.seed, f"order/{epoch}")).to(self.device)
+
+    def _batch(self, start: int) -> Batch:
+        order = self.order if hasattr(self, "order") else self._order(1)
+        indices = order[start : start + self.task.batch_size]
+        batch = Batch({name: column[indices] for name, column in self.columns.items()})
+        batch.epoch = self.place.epoch
+        prepared = self.task.prepare(batch)
+        prepared.epoch = batch.epoch
+        return prepared
+
+    def _log_step(self) -> None:
+        """Means since the last such line; the one place inside an epoch that waits for the device."""
+        place = self.place
+        names, sums = self.learner.sums()
+        before = np.zeros(len(sums))
+        before[: len(place.logged)] = place.logged
+        count = place.item - place.logged_item
+        values = dict(zip(names, ((sums - before) / max(count, 1)).tolist(), strict=True))
+        self._check(values)
+        place.logged, place.logged_item = sums.tolist(), place.item
+        self.run.append("metrics", [self._record("step", "train", values)])
+        self.progress.advance(place.epoch, place.item, values)
+
+    def _check(self, values: Mapping[str, float]) -> None:
+        """Stops a run that cannot recover."""
+        loss = values.get("loss", 0.0)
+        place = self.place
+        bad = [f"{name} = {value}" for name, value in values.items() if not math.isfinite(value)]
+        kept = (
+            f"The last good checkpoint is kept: {self.last}."
+            if self.last.exists()
+            else "No checkpoint was written yet."
+        )
+        hint = f"{kept} Try a smaller learning rate or clip_grad_norm; check the data for NaN."
+        if bad:
+            raise EpochalError(
+                f"the loss is no longer a number in epoch {place.epoch}, step {place.step} ({', '.join(bad)}).",
+                hint=hint,
+            )
+        if place.lowest is not None and loss > _DIVERGED * max(place.lowest, 1e-3) and not self.keep_going:
+            raise EpochalError(
+                f"the loss diverged in epoch {place.epoch}, step {place.step}: "
+                f"{loss:.4g}, over {_DIVERGED:g} times its lowest value {place.lowest:.4g}.",
+                hint=f"{hint} --keep-going trains on regardless.",
+            )
+        if "loss" in values:
+            place.lowest = loss if place.lowest is None else min(place.lowest, loss)
+
+    def _end_epoch(self, started: float) -> None:
+        place = self.place
+        names, sums = self.learner.sums()
+        train = dict(zip(names, (sums / max(place.item, 1)).tolist(), strict=True))
+        validation = self._validate()
+        place.elapsed = time.perf_counter() - started
+        records = [self._record("epoch", "train", train)]
+        if validation:
+            records.append(self._record("epoch", "validation", validation))
+        self.run.append("metrics", records)
+        self._sample()
+        self.progress.epoch(place.epoch, place.item, train, validation)
+        improved = self._improved(validation)
+        if improved:
+            weights = {f"weights/{k}": v for k, v in self.learner.weights().items()}
+            checkpoint.write(self.run.checkpoints_dir / "best.safetensors", weights, {"epoch": place.epoch})
+        stop = self.settings.stop.patience
+        finished_epoch = place.epoch
+        place.done = (
+            place.epoch >= self.settings.epochs
+            or place.step == self.settings.steps
+            or bool(stop and validation and finished_epoch - place.best_epoch >= stop)
+        )
+        if not place.done:
+            place.epoch, place.item = place.epoch + 1, 0
+        self._save()
+        final = {**train, **{f"validation/{k}": v for k, v in validation.items()}}
+        self.run.update(epochs_done=finished_epoch, steps_done=place.step, final=final)
+
+    def _validate(self) -> dict[str, float]:
+        if self.task.validate is None:
+            return {}
+        with self._looking():
+            stream = torch_stream(self.seed, "validation", self.device)
+            return {name: float(value) for name, value in self.task.validate(self.nets, stream).items()}
+
+    def _sample(self) -> None:
+        if self.task.sample is None:
+            return
+        from epochal.training.pictures import write_grid
+
+        with self._looking():
+            grid = self.task.sample(self.nets, torch_stream(self.seed, "sample", self.device))
+        write_grid(self.run.samples_dir / f"epoch-{self.place.epoch:04d}.png", grid.images)
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """Eval mode, no gradients, and no trace left in the streams that training draws from."""
+        learner = self.learner
+        if isinstance(learner, TorchLearner):
+            learner.eval()
+        with (
+            torch.no_grad(),
+            torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []),
+        ):
+            yield
+        if isinstance(learner, TorchLearner):
+            learner.train()
+
+    def _improved(self, validation: Mapping[str, float]) -> bool:
+        metric, place = self.task.keep_best, self.place
+        if metric is None or metric.name not in validation:
+            place.best_epoch = place.epoch
+            return False
+        value = validation[metric.name]
+        better = place.best is None or (
+            value < place.best if metric.better == "lower" else value > place.best
+        )
+        if better:
+            place.best, place.best_epoch = value, place.epoch
+        return better
+
+    def _save(self) -> None:
+        """Metrics first, then the checkpoint: a kill between them leaves lines that resuming drops and writes again."""
+        self.run.sync()
+        checkpoint.write(self.last, self.learner.state(), asdict(self.place))
+
+    def _resume(self) -> None:
+        tensors, state = checkpoint.read(self.last)
+        self.learner.load(tensors)
+        self.place = _Place(**state)
+        self.run.truncate("metrics", after_step=self.place.step)
+        self.run.truncate("probes", after_step=self.place.step)
+        if (
+            self.place.done
+            and self.place.epoch < self.settings.epochs
+            and self.place.step != self.settings.steps
+        ):
+            self.place.done = False  # more epochs were asked for
+            self.place.epoch, self.place.item = self.place.epoch + 1, 0
+        if not self.place.done:
+            done = (self.place.epoch - 1) + self.place.item / self.items
+            self.progress.line(f"resumed after {done:.2f} epochs (step {self.place.step})")
+
+    def _finish(self) -> None:
+        from epochal.journal.run import now
+
+        self.run.update(status="finished", reason=None, finished=now())
+
+    def _record(self, scope: str, split: str, values: Mapping[str, float]) -> dict[str, Any]:
+        place = self.place
+        return {
+            "time": round(place.elapsed, 3),
+            "step": place.step,
+            "epoch": place.epoch,
+            "scope": scope,
+            "split": split,
+            "values": dict(values),
+        }
+
+
+def _definition(text: str, l2: float) -> str:
+    return f"{text} + {l2:g}·Σw² over convolution kernels" if l2 else text
+
+
+def _shapes(nets: Nets) -> str:
+    shapes = {f"{n}.{k}": list(p.shape) for n, net in nets.items() for k, p in net.named_parameters()}
+    return hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@contextmanager
+def _quiet_generators() -> Iterator[None]:
+    """Leaves the caller's global random state, and thread count, as they were."""
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Any]:
+    """Turns the first Ctrl-C (or SIGTERM) into a request that the loop reads between steps; a second one acts at once."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

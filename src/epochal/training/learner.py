@@ -1,0 +1,369 @@
+"""Learners: what turns batches into better weights. One for torch phases, one for networks with their own step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from epochal.training import layers
+from epochal.training.streams import derive, numpy_stream, torch_stream
+from epochal.training.task import Batch, Optimiser, Phase, Task
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How the arithmetic is done; measured once per machine, recipe and shapes, then saved with the run."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    layout: Literal["contiguous", "channels_last"] = "contiguous"
+    layers: Literal["torch", "fast"] = "torch"
+    threads: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.precision}, {self.layout}, {self.layers} layers, {self.threads} thread{'s' * (self.threads > 1)}"
+
+
+class Learner(Protocol):
+    """One optimiser step a call, and everything that a checkpoint must hold."""
+
+    def step(self, batch: Batch) -> None:
+        """Does one step of every phase; adds the batch's loss parts to the sums."""
+
+    def sums(self) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float64]]]:
+        """Names of the loss parts and, per part, the sum over items since `reset` (waits for the device)."""
+
+    def reset(self) -> None:
+        """Starts the sums anew."""
+
+    def weights(self) -> dict[str, Tensor]:
+        """The networks' float32 weights and buffers, by qualified name."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights, optimisers, random streams and sums: `load(state())` continues to the bit."""
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Puts back what `state` gave."""
+
+
+class TorchLearner:
+    """Trains torch networks by the phases of a task.
+
+    In bfloat16 the networks hold rounded copies of their convolution and dense weights while the float32 originals
+    (the masters) receive the updates; inputs are rounded and outputs widened where the networks are called, so losses are
+    computed in float32. Norms keep float32 weights.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        nets: Mapping[str, nn.Module],
+        seed: int,
+        device: torch.device,
+        choices: Choices,
+        clip_grad_norm: float | None = None,
+    ) -> None:
+        self.task, self.nets, self.device, self.choices = task, nets, device, choices
+        self.clip = clip_grad_norm
+        self.noise = torch_stream(seed, "noise", device)
+        torch.manual_seed(derive(seed, "dropout"))  # torch's dropout layers draw from the default generator
+        self.steps = 0
+        self.parts: list[str] = []
+        self._sums: Tensor | None = None
+        self.masters = _prepare(nets, device, choices)
+        self.phases = [_Phase(phase, task, nets, self.masters) for phase in task.phases]
+        self.train()
+
+    def train(self) -> None:
+        """Puts the networks in train mode."""
+        for net in self.nets.values():
+            net.train()
+
+    def eval(self) -> None:
+        """Puts the networks in eval mode."""
+        for net in self.nets.values():
+            net.eval()
+
+    def step(self, batch: Batch) -> None:
+        losses: dict[str, Tensor] = {}
+        for phase in self.phases:
+            prefix = f"{phase.phase.name}/" if len(self.phases) > 1 else ""
+            for name, value in phase.step(batch, self.noise, self.steps, self.clip).items():
+                losses[prefix + name] = value
+        self.steps += 1
+        self._add(losses, len(next(iter(batch.values()))))
+
+    def _add(self, losses: dict[str, Tensor], items: int) -> None:
+        if len(self.phases) > 1:
+            losses["loss"] = sum(
+                (losses[f"{p.phase.name}/loss"] for p in self.phases), torch.zeros((), device=self.device)
+            )
+        values = torch.stack([value.detach().float() for value in losses.values()])
+        if self._sums is None or len(self._sums) != len(losses):  # a term that starts later adds a part
+            old = dict(zip(self.parts, self._sums.tolist() if self._sums is not None else [], strict=True))
+            self.parts = list(losses)
+            self._sums = self._zeros([old.get(name, 0.0) for name in self.parts])
+        self._sums.add_(values, alpha=items)
+
+    def _zeros(self, values: list[float]) -> Tensor:
+        wide = torch.float32 if self.device.type == "mps" else torch.float64
+        return torch.tensor(values, dtype=wide, device=self.device)
+
+    def sums(self) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float64]]]:
+        if self._sums is None:
+            return [], np.zeros(0)
+        return (
+            self.parts,
+            self._sums.double().cpu().numpy().copy()
+            if self.device.type != "mps"
+            else self._sums.cpu().double().numpy(),
+        )
+
+    def reset(self) -> None:
+        if self._sums is not None:
+            self._sums.zero_()
+
+    def weights(self) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for net_name, net in self.nets.items():
+            for name, tensor in net.state_dict(keep_vars=True).items():
+                found[f"{net_name}.{name}"] = self.masters.get(f"{net_name}.{name}", tensor)
+        return found
+
+    def state(self) -> dict[str, Tensor]:
+        state = {f"weights/{name}": tensor for name, tensor in self.weights().items()}
+        for phase in self.phases:
+            for name, parameter in phase.parameters.items():
+                for key, value in phase.optimiser.state.get(parameter, {}).items():
+                    if isinstance(value, Tensor):
+                        state[f"optimiser/{phase.phase.name}/{name}/{key}"] = value
+        state["stream/noise"] = self.noise.get_state()
+        state["stream/dropout"] = _default_generator(self.device).get_state()
+        for i, part in enumerate(self.parts):
+            assert self._sums is not None
+            state[f"sum/{i:02d}/{part}"] = self._sums[i]
+        state["steps"] = torch.tensor(self.steps)
+        return state
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        own = self.weights()
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(state[f"weights/{name}"])
+        for phase in self.phases:
+            phase.load(state)
+            phase.round()
+        self.noise.set_state(state["stream/noise"].cpu())
+        _default_generator(self.device).set_state(state["stream/dropout"].cpu())
+        sums = {
+            key.split("/", 2)[2]: value.item()
+            for key, value in sorted(state.items())
+            if key.startswith("sum/")
+        }
+        self.parts = list(sums)
+        self._sums = self._zeros(list(sums.values())) if sums else None
+        self.steps = int(state["steps"])
+
+
+class _Phase:
+    """A phase at work: its parameters, optimiser and penalty."""
+
+    def __init__(
+        self, phase: Phase, task: Task, nets: Mapping[str, nn.Module], masters: Mapping[str, Tensor]
+    ) -> None:
+        self.phase, self.nets = phase, nets
+        named = {f"{net}.{name}": p for net in phase.trains for name, p in nets[net].named_parameters()}
+        self.live = {name: p for name, p in named.items() if p.requires_grad}
+        self.parameters = {
+            name: masters.get(name, p) for name, p in self.live.items()
+        }  # what the optimiser updates
+        self.rounded = [
+            (self.parameters[name], p) for name, p in self.live.items() if self.parameters[name] is not p
+        ]
+        for master, _ in self.rounded:
+            master.grad = torch.zeros_like(master)
+        own = {id(p) for p in named.values()}
+        self.others = [
+            p for net in nets.values() for p in net.parameters() if id(p) not in own and p.requires_grad
+        ]
+        self.penalised = [
+            p for name, p in self.parameters.items() if phase.l2 and phase.l2_on(name, tuple(p.shape))
+        ]
+        self.optimiser = _optimiser(phase.optimiser, list(self.parameters.values()))
+
+    def step(self, batch: Batch, noise: torch.Generator, steps: int, clip: float | None) -> dict[str, Tensor]:
+        for p in self.others:
+            p.requires_grad_(False)
+        for p in self.live.values():
+            p.grad = None
+        loss, parts = self.phase.loss(self.nets, batch, noise)
+        loss.backward()  # type: ignore[no-untyped-call]
+        for p in self.others:
+            p.requires_grad_(True)
+        self._widen()
+        losses = {"loss": loss.detach(), **parts}
+        if self.penalised:
+            losses["l2"] = self._penalise()
+            losses["loss"] = losses["loss"] + losses["l2"]
+        if clip is not None:
+            nn.utils.clip_grad_norm_(list(self.parameters.values()), clip)
+        optimiser = self.phase.optimiser
+        if optimiser.schedule is not None:
+            self.optimiser.param_groups[0]["lr"] = optimiser.lr * optimiser.schedule(steps, batch.epoch)
+        self.optimiser.step()
+        self.round()
+        return losses
+
+    def _widen(self) -> None:
+        """Copies the rounded weights' gradients to the masters, in float32."""
+        if not self.rounded:
+            return
+        wide = [(master.grad, live.grad) for master, live in self.rounded if live.grad is not None]
+        torch._foreach_copy_([w for w, _ in wide], [g for _, g in wide])
+        for master, live in self.rounded:
+            if live.grad is None and master.grad is not None:
+                master.grad.zero_()
+
+    @torch.no_grad()
+    def _penalise(self) -> Tensor:
+        """Adds the gradient of l2·sum(w²) and returns its value."""
+        weight = self.phase.l2
+        gradients = [p.grad for p in self.penalised]
+        torch._foreach_add_(gradients, self.penalised, alpha=2 * weight)
+        return torch.stack(torch._foreach_norm(self.penalised)).square().sum() * weight
+
+    @torch.no_grad()
+    def round(self) -> None:
+        """Rounds the masters into the networks."""
+        if self.rounded:
+            torch._foreach_copy_([live for _, live in self.rounded], [master for master, _ in self.rounded])
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        prefix = f"optimiser/{self.phase.name}/"
+        for name, parameter in self.parameters.items():
+            entries = {k.rsplit("/", 1)[1]: v for k, v in state.items() if k.startswith(f"{prefix}{name}/")}
+            if entries:
+                # Moments must lie in memory as their parameter does: the fused optimiser walks both side by side.
+                self.optimiser.state[parameter] = {
+                    key: torch.empty_like(parameter).copy_(value)
+                    if value.shape == parameter.shape and value.dim()
+                    else value.clone()
+                    for key, value in entries.items()
+                }
+
+
+class NumpyLearner:
+    """Feeds a network that does its own step."""
+
+    def __init__(self, task: Task, seed: int) -> None:
+        assert task.stepper is not None
+        self.stepper = task.stepper
+        self.noise = numpy_stream(seed, "noise")
+        self.parts: list[str] = []
+        self._sums = np.zeros(0)
+
+    def step(self, batch: Batch) -> None:
+        values = self.stepper.step(batch, self.noise)
+        if not self.parts:
+            self.parts, self._sums = list(values), np.zeros(len(values))
+        self._sums += len(next(iter(batch.values()))) * np.array([float(values[name]) for name in self.parts])
+
+    def sums(self) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float64]]]:
+        return self.parts, self._sums.copy()
+
+    def reset(self) -> None:
+        self._sums[:] = 0
+
+    def weights(self) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(np.array(array)) for name, array in self.stepper.state().items()}
+
+    def state(self) -> dict[str, Tensor]:
+        import json
+
+        state = {f"weights/{name}": tensor for name, tensor in self.weights().items()}
+        stream = json.dumps(self.noise.bit_generator.state).encode()
+        state["stream/noise"] = torch.frombuffer(bytearray(stream), dtype=torch.uint8)
+        for i, part in enumerate(self.parts):
+            state[f"sum/{i:02d}/{part}"] = torch.tensor(self._sums[i])
+        return state
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        import json
+
+        self.stepper.load_state(
+            {k.split("/", 1)[1]: v.numpy() for k, v in state.items() if k.startswith("weights/")}
+        )
+        self.noise.bit_generator.state = json.loads(bytes(state["stream/noise"].tolist()))
+        sums = {
+            key.split("/", 2)[2]: value.item()
+            for key, value in sorted(state.items())
+            if key.startswith("sum/")
+        }
+        self.parts, self._sums = list(sums), np.array(list(sums.values()), dtype=np.float64)
+
+
+def _prepare(nets: Mapping[str, nn.Module], device: torch.device, choices: Choices) -> dict[str, Tensor]:
+    """Moves the networks to the device in the chosen form; returns the float32 masters of rounded weights."""
+    masters: dict[str, Tensor] = {}
+    for net_name, net in nets.items():
+        net.to(device)
+        if choices.layout == "channels_last":
+            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if choices.layers == "fast":
+            layers.accelerate(net)
+        if choices.precision == "bfloat16":
+            for module_name, module in net.named_modules():
+                if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
+                    for name, parameter in module.named_parameters(recurse=False):
+                        qualified = ".".join(filter(None, (net_name, module_name, name)))
+                        masters[qualified] = parameter.detach().clone()
+                        parameter.data = parameter.data.bfloat16()
+            net.register_forward_pre_hook(_narrow, with_kwargs=True)
+            net.register_forward_hook(lambda _m, _i, output: _map(output, _widened))
+    return masters
+
+
+def _narrow(
+    _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return _map(args, _rounded), _map(kwargs, _rounded)
+
+
+def _rounded(x: Tensor) -> Tensor:
+    return x.bfloat16() if x.dtype is torch.float32 else x
+
+
+def _widened(x: Tensor) -> Tensor:
+    return x.float() if x.dtype is torch.bfloat16 else x
+
+
+def _map(value: Any, change: Any) -> Any:
+    """Applies `change` to every tensor in nested tuples, lists and dicts."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, (tuple, list)):
+        return type(value)(_map(v, change) for v in value)
+    if isinstance(value, dict):
+        return {k: _map(v, change) for k, v in value.items()}
+    return value
+
+
+def _optimiser(wanted: Optimiser, parameters: list[Tensor]) -> torch.optim.Optimizer:
+    if wanted.name == "sgd":
+        return torch.optim.SGD(
+            parameters, wanted.lr, wanted.momentum, weight_decay=wanted.weight_decay, fused=True
+        )
+    kind = torch.optim.Adam if wanted.name == "adam" else torch.optim.AdamW
+    return kind(parameters, wanted.lr, wanted.betas, wanted.eps, wanted.weight_decay, fused=True)
+
+
+def _default_generator(device: torch.device) -> torch.Generator:
+    if device.type == "cuda":
+        return torch.cuda.default_generators[device.index or 0]
+    if device.type == "mps":
+        return torch.mps._get_default_mps_generator()
+    return torch.default_generator

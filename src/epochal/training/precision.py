@@ -1,0 +1,194 @@
+"""Choosing precision, memory layout, layers and threads by a short trial instead of by faith.
+
+The plain path (float32, torch's own layers) is always a candidate. Another one is kept only when it is faster *and* its
+losses and gradients agree with the plain path's on the same batch.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+import torch
+from torch import nn
+
+from epochal.errors import EpochalError, UsageError
+from epochal.folders import cache_folder
+from epochal.journal import atomic
+from epochal.training import devices
+from epochal.training.learner import Choices, TorchLearner
+from epochal.training.task import Batch, Task
+
+# A candidate's loss may differ from the plain one by this share, its gradient by this angle (cosine). Rounding to
+# bfloat16 (8 significant bits, 0.4 %) moves a loss of thousands of terms by far less than 1 %.
+_LOSS_TOLERANCE = 0.01
+_GRADIENT_COSINE = 0.98
+_TRIAL_S = 0.4  # a candidate is timed for about so long
+_STEPS_A_TURN, _LEAST_TURNS, _MOST_TURNS = 4, 3, 12
+
+MakeTask = Callable[[], tuple[Task, Mapping[str, nn.Module]]]
+
+
+def plain(threads: int | None = None) -> Choices:
+    """The textbook path: float32, torch's own layers."""
+    return Choices(threads=threads or _cores())
+
+
+def candidates(device: torch.device, precision: str, threads: int | None) -> list[Choices]:
+    """What is worth a trial on this device; the plain path is first.
+
+    Raises:
+        UsageError: unknown precision.
+    """
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise UsageError(f"unknown precision {precision!r}.", hint="Allowed: auto, float32, bfloat16.")
+    base = plain(threads)
+    fast: Literal["torch", "fast"] = "fast" if device.type == "cpu" else "torch"
+    wanted = [replace(base, layout="channels_last", layers=fast)]
+    if device.type != "mps":  # bfloat16 on MPS: not on all of Apple's chips
+        wanted.append(replace(wanted[0], precision="bfloat16"))
+    if precision != "auto":
+        wanted = [c for c in [base, *wanted] if c.precision == precision]
+        if not wanted:
+            raise UsageError(
+                f"precision {precision} is not available on {device.type}.", hint="Use float32 or auto."
+            )
+        return wanted
+    return [base, *wanted]
+
+
+def choose(
+    make: MakeTask,
+    batches: Sequence[Batch],
+    device: torch.device,
+    *,
+    precision: str = "auto",
+    threads: int | None = None,
+    key: str = "",
+) -> tuple[Choices, str]:
+    """The fastest candidate that agrees with the plain path, and a sentence on how it was found.
+
+    Args:
+        make: builds the task with fresh networks; called once a candidate, so that a trial leaves nothing behind.
+        batches: prepared batches to try on.
+        device: where.
+        precision: auto, float32 or bfloat16 (a fixed precision still has its layout and layers chosen).
+        threads: fixed number of threads, or None to try one thread against all.
+        key: names the recipe and its shapes; the choice is cached under machine and key.
+    """
+    pool = candidates(device, precision, threads)
+    if precision == "bfloat16":
+        return pool[-1], "asked for"
+    store = _Store(device, f"{key}/{precision}/{threads}")
+    cached = store.get()
+    if cached is not None:
+        return cached, "measured before on this machine"
+    if threads is None and device.type == "cpu" and pool[0].threads > 1:
+        pool += [replace(candidate, threads=1) for candidate in pool[1:]]
+    reference = _probe(make, batches[0], device, pool[0])
+    entrants = {pool[0]: _learner(make, device, pool[0])}
+    for candidate in pool[1:]:
+        with suppress(
+            RuntimeError, EpochalError
+        ):  # a layer without bfloat16 support is no error: it is not a candidate
+            if _agrees(_probe(make, batches[0], device, candidate), reference):
+                entrants[candidate] = _learner(make, device, candidate)
+    times = _race(entrants, batches, device)
+    best = min(times, key=lambda c: times[c])
+    store.put(best)
+    ratio = times[pool[0]] / times[best]
+    return best, f"{ratio:.1f}x the speed of {pool[0]}" if best != pool[0] else "nothing tried was faster"
+
+
+def _probe(
+    make: MakeTask, batch: Batch, device: torch.device, choices: Choices
+) -> tuple[list[float], torch.Tensor]:
+    """Loss of each phase and the gradient, in eval mode (no dropout), all candidates on the same noise."""
+    learner = _learner(make, device, choices)
+    learner.eval()
+    losses, gradients = [], []
+    for phase in learner.phases:
+        loss, _ = phase.phase.loss(learner.nets, batch, torch.Generator(device).manual_seed(0))
+        found = torch.autograd.grad(loss, list(phase.live.values()), allow_unused=True)
+        losses.append(float(loss.detach()))
+        gradients += [g.float().flatten().cpu() for g in found if g is not None]
+    return losses, torch.cat(gradients)
+
+
+def _agrees(mine: tuple[list[float], torch.Tensor], reference: tuple[list[float], torch.Tensor]) -> bool:
+    losses = all(
+        abs(a - b) <= _LOSS_TOLERANCE * max(abs(b), 1e-6) for a, b in zip(mine[0], reference[0], strict=True)
+    )
+    cosine = torch.nn.functional.cosine_similarity(mine[1], reference[1], dim=0)
+    return losses and bool(cosine >= _GRADIENT_COSINE)
+
+
+def _race(
+    entrants: Mapping[Choices, TorchLearner], batches: Sequence[Batch], device: torch.device
+) -> dict[Choices, float]:
+    """Seconds of one step of each: the median of its quickest half, over rounds in which all take turns.
+
+    Taking turns lets another program's load hit all alike; the quickest half leaves out what it slowed down.
+    """
+    taken: dict[Choices, list[float]] = {choices: [] for choices in entrants}
+    deadline = time.perf_counter() + _TRIAL_S * len(entrants)
+    for turn in range(_MOST_TURNS):
+        for choices, learner in entrants.items():
+            if device.type == "cpu":
+                torch.set_num_threads(choices.threads)
+            for step in range(_STEPS_A_TURN):
+                start = time.perf_counter()
+                learner.step(batches[step % len(batches)])
+                devices.synchronise(device)
+                if turn and step:  # the first of a turn pays for what the other entrants left in the caches
+                    taken[choices].append(time.perf_counter() - start)
+        if turn >= _LEAST_TURNS and time.perf_counter() > deadline:
+            break
+    return {choices: median(sorted(times)[: (len(times) + 1) // 2]) for choices, times in taken.items()}
+
+
+def _learner(make: MakeTask, device: torch.device, choices: Choices) -> TorchLearner:
+    task, nets = make()
+    if device.type == "cpu":
+        torch.set_num_threads(choices.threads)
+    return TorchLearner(task, nets, 0, device, choices)
+
+
+class _Store:
+    """The cache of choices: one JSON file per machine and key; losing it costs one trial."""
+
+    def __init__(self, device: torch.device, key: str) -> None:
+        machine = f"{devices.describe(device)}/{_cores()}/{torch.__version__}"
+        name = hashlib.sha256(f"{machine}/{key}".encode()).hexdigest()[:16]
+        self.path: Path = cache_folder() / "choices" / f"{name}.json"
+
+    def get(self) -> Choices | None:
+        with suppress(OSError, ValueError, TypeError):
+            return Choices(**json.loads(self.path.read_text()))
+        return None
+
+    def put(self, choices: Choices) -> None:
+        with suppress(OSError, EpochalError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            atomic.write_json(self.path, asdict(choices))
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def copy_of(task: Task, nets: Mapping[str, nn.Module]) -> tuple[Task, Mapping[str, nn.Module]]:
+    """The same task over deep copies of its networks, for a trial."""
+    return task, copy.deepcopy(dict(nets))
