@@ -5,7 +5,7 @@ Importing this room costs nothing: what is heavy is imported when a source is re
 
 from epochal.systems.data.cache import cache_folder
 from epochal.systems.data.dataset import Check, Dataset, SourceInfo, Verification
-from epochal.systems.data.sources import fetch, load, resolve, sources, verify
+from epochal.systems.data.verbs import fetch, load, resolve, sources, verify
 
 __all__ = [
     "Check",

@@ -47,6 +47,7 @@ class FileSource:
         labels_each: (training, test) items of every class, where all classes have equally many.
         npz_names: names of an .npz file of it.
         folders: where its IDX files lie inside a data folder.
+        items: number of training and test items.
     """
 
     name: str
@@ -59,8 +60,7 @@ class FileSource:
     folders: tuple[str, ...]
     idx_sha256: Mapping[str, str] | None = None
     labels_each: tuple[int, int] | None = None
-
-    items = (60_000, 10_000)
+    items: tuple[int, int] = (60_000, 10_000)
 
     @property
     def download_bytes(self) -> int:

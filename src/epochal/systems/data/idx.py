@@ -54,13 +54,12 @@ def read(path: Path, *, item_shape: tuple[int, ...], hint: str) -> Array:
                     shape, content = _read_array(unzipped, path, item_shape, hint)  # type: ignore[arg-type]
     except (OSError, EOFError, zlib.error) as error:
         raise EpochalError(f"{path} cannot be read: {error}.", hint=hint) from error
-    # A copy, because torch wants to be able to write what it wraps.
-    return np.frombuffer(content, np.uint8).reshape(shape).copy()
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def _read_array(
     file: BinaryIO, path: Path, item_shape: tuple[int, ...], hint: str
-) -> tuple[tuple[int, ...], bytes]:
+) -> tuple[tuple[int, ...], bytearray]:
     dimensions = 1 + len(item_shape)
     expected_length = 4 + 4 * dimensions
     start = file.read(expected_length)
@@ -84,8 +83,11 @@ def _read_array(
     size = shape[0]
     for length in item_shape:
         size *= length
-    # One byte more than announced, so that a longer file shows without being read to its end.
-    content = file.read(size + 1)
+    # In pieces, for the header may announce more than there is memory; and one byte more than announced, so
+    # that a longer file shows without being read to its end.
+    content = bytearray()
+    while piece := file.read(min(size + 1 - len(content), 1 << 24)):
+        content += piece
     if len(content) != size:
         found = f"{len(content):,}" if len(content) < size else "more"
         raise EpochalError(

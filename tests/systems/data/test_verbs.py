@@ -1,0 +1,86 @@
+"""The verbs of the data room, as recipes and the command line call them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from epochal.errors import UsageError
+from epochal.systems import data
+from epochal.systems.data import glyphs
+
+
+@pytest.fixture(autouse=True)
+def _nothing_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EPOCHAL_DATA", raising=False)
+    monkeypatch.setenv("EPOCHAL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(glyphs, "ITEMS", (60, 20))
+
+
+def test_auto_is_mnist_only_where_it_lies(real_data: Path) -> None:
+    """Real digits are used when they are on this machine; otherwise nothing is downloaded unasked."""
+    assert data.resolve("auto") == "glyphs"
+    assert data.resolve("auto", str(real_data)) == "mnist"
+    assert data.resolve("fashion-mnist") == "fashion-mnist"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("minst", "'mnist'"), ("fashion_mnist", "'fashion-mnist'"), ("Glyphs", "'glyphs'")]
+)
+def test_an_unknown_source_names_the_nearest(typed: str, meant: str) -> None:
+    """A typo gets the name that was meant, and the whole list."""
+    for verb in (data.load, data.resolve, data.fetch, data.verify):
+        with pytest.raises(UsageError, match=typed) as error:
+            verb(typed)
+        assert f"Did you mean {meant}?" in str(error.value)
+        assert "mnist, fashion-mnist, glyphs, auto" in str(error.value)
+
+
+def test_limit_takes_the_first_training_items() -> None:
+    """`limit` cuts training columns alike and leaves the test items and the identity alone."""
+    whole, limited = data.load("glyphs"), data.load("glyphs", limit=7)
+    for column, array in whole.splits["train"].items():
+        assert np.array_equal(limited.splits["train"][column], array[:7])
+    assert len(limited.splits["test"]["labels"]) == 20
+    assert limited.sha256 == whole.sha256
+    assert len(data.load("glyphs", limit=1000).splits["train"]["labels"]) == 60
+
+
+@pytest.mark.parametrize("limit", [0, -3])
+def test_a_limit_below_one_is_a_usage_error(limit: int) -> None:
+    """No items, no training: said before anything is read."""
+    with pytest.raises(UsageError, match=f"data.limit is {limit}"):
+        data.load("glyphs", limit=limit)
+
+
+def test_sources_say_where_they_are(real_data: Path) -> None:
+    """The list names every source, its size, and where it was found."""
+    listed = {source.name: source for source in data.sources(str(real_data))}
+    assert list(listed) == ["mnist", "fashion-mnist", "glyphs"]
+    assert listed["mnist"].found == str(real_data / "mnist.npz")
+    assert listed["fashion-mnist"].found is None
+    assert listed["fashion-mnist"].download_bytes > 30_000_000
+    assert listed["glyphs"].found is None
+    data.fetch("glyphs")
+    assert data.sources()[-1].found == str(glyphs.cache_file())
+
+
+def test_verify_reports_each_check(real_data: Path) -> None:
+    """What is there is checked item by item; what is not is a failed check that says how to get it."""
+    assert data.verify("mnist", str(real_data)).passed
+    absent = data.verify("fashion-mnist", str(real_data))
+    assert not absent.passed and absent.origin is None
+    assert "epochal data fetch fashion-mnist" in absent.checks[0].detail
+    assert data.verify("glyphs").passed  # drawn when first used
+
+
+def test_importing_the_room_is_cheap() -> None:
+    """Recipes import it at their top, and `epochal list` imports every recipe."""
+    program = (
+        "import sys, epochal.systems.data; "
+        "heavy = {'numpy', 'torch', 'pooch', 'requests', 'scipy', 'filelock'} & set(sys.modules); "
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
