@@ -17,7 +17,7 @@ class Node:
     """A version, or the forks of one parent that share a name and a patch (they differ in seed only).
 
     Attributes:
-        key: unique in the study: the version's name, or the parent's key, the fork's name and its patch.
+        key: unique in the study: the version's name, or the folder name of the oldest fork.
         title: what people call it.
         kind: version or fork.
         parent: key of the node it came from; None for a root.
@@ -90,11 +90,12 @@ def study(runs: Iterable[Run], recipe: str) -> Study:
     )
     by_id = {run.id: run for run in own}
     nodes: dict[str, Node] = {}
+    forks: dict[str, Node] = {}
     placed: dict[Run, Node] = {}
     for run in own:
         for ancestor in _unplaced_line(run, by_id, placed):
             parent = by_id.get(ancestor.parent or "")
-            node = _node(ancestor, placed.get(parent) if parent is not None else None, nodes)
+            node = _node(ancestor, placed.get(parent) if parent is not None else None, nodes, forks)
             node.runs.insert(0, ancestor)
             placed[ancestor] = node
     _cut_circles(nodes)
@@ -109,16 +110,19 @@ def studies(runs: Iterable[Run]) -> dict[str, Study]:
 
 def _unplaced_line(run: Run, by_id: dict[str, Run], placed: dict[Run, Node]) -> list[Run]:
     """A run and its ancestors that have no node yet, eldest first."""
-    line: list[Run] = []
+    line: dict[Run, None] = {}
     above: Run | None = run
     while above is not None and above not in placed and above not in line:
-        line.append(above)
+        line[above] = None
         above = by_id.get(above.parent or "")
-    return line[::-1]
+    return list(line)[::-1]
 
 
-def _node(run: Run, parent: Node | None, nodes: dict[str, Node]) -> Node:
-    """The node that `run` belongs to, made when it is the first; `parent` is that of its parent run."""
+def _node(run: Run, parent: Node | None, nodes: dict[str, Node], forks: dict[str, Node]) -> Node:
+    """The node that `run` belongs to, made when it is the first; `parent` is that of its parent run.
+
+    `forks` finds the node of forks that share parent, name and patch.
+    """
     origin = run.meta["parent_version"]
     if run.parent is None:
         if origin is not None:
@@ -130,9 +134,12 @@ def _node(run: Run, parent: Node | None, nodes: dict[str, Node]) -> Node:
         return node
     if parent is None and origin is not None:
         parent = _version(origin, nodes)
-    key = json.dumps([parent.key if parent else run.parent, run.name, run.meta["patch"]], sort_keys=True)
-    title = run.name or f"{run.version or 'run'}, changed"
-    return nodes.setdefault(key, Node(key, title, "fork", parent.key if parent else None, run.patch))
+    alike = json.dumps([parent.key if parent else run.parent, run.name, run.meta["patch"]], sort_keys=True)
+    if alike not in forks:
+        title = run.name or f"{run.version or 'run'}, changed"
+        node = Node(run.path.name, title, "fork", parent.key if parent else None, run.patch)
+        forks[alike] = nodes[node.key] = node
+    return forks[alike]
 
 
 def _version(name: str, nodes: dict[str, Node]) -> Node:
