@@ -3,7 +3,6 @@
 Importing this room costs nothing: what is heavy is imported when a source is read.
 """
 
-from epochal.systems.data.cache import cache_folder
 from epochal.systems.data.dataset import Check, Dataset, SourceInfo, Verification
 from epochal.systems.data.verbs import fetch, load, resolve, sources, verify
 
@@ -12,7 +11,6 @@ __all__ = [
     "Dataset",
     "SourceInfo",
     "Verification",
-    "cache_folder",
     "fetch",
     "load",
     "resolve",

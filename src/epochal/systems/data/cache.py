@@ -1,4 +1,4 @@
-"""Where downloaded and drawn data are kept between runs, and how they get there whole."""
+"""How downloaded and drawn data get into the cache: whole, and one process at a time."""
 
 from __future__ import annotations
 
@@ -10,13 +10,6 @@ from tempfile import NamedTemporaryFile
 from typing import IO
 
 from epochal.errors import EpochalError
-
-
-def cache_folder() -> Path:
-    """`$EPOCHAL_CACHE`, else the platform's cache folder for Epochal; it need not exist yet."""
-    import pooch  # type: ignore[import-untyped]
-
-    return Path(os.environ.get("EPOCHAL_CACHE") or pooch.os_cache("epochal")).expanduser()
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epochal.errors import EpochalError, UsageError
+from epochal.folders import cache_folder
 from epochal.systems.data import idx
-from epochal.systems.data.cache import cache_folder
 from epochal.systems.data.catalogue import COLUMNS, IMAGE_SHAPE, NPZ_KEYS, FileSource
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from epochal.errors import EpochalError
-from epochal.systems.data.cache import cache_folder, locked, replacing
+from epochal.folders import cache_folder
+from epochal.systems.data.cache import locked, replacing
 from epochal.systems.data.files import column_digest, items_digest
 from epochal.systems.data.glyph_faces import FACES, Face, Stroke
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epochal.errors import EpochalError, UsageError
+from epochal.folders import cache_folder
 from epochal.systems.data import files
-from epochal.systems.data.cache import cache_folder
 from epochal.systems.data.catalogue import COLUMNS, FILE_SOURCES, FileSource
 from epochal.systems.data.dataset import Check, Dataset, SourceInfo, Verification
 
