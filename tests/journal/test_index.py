@@ -40,6 +40,14 @@ def scramble(path: Path) -> None:
     path.write_bytes(data)
 
 
+def change_a_text(path: Path) -> None:
+    """One letter fell over: SQLite does not notice."""
+    data = path.read_bytes()
+    changed = data.replace(b'"recipe": "r"', b'"recipe": "s"').replace(b"draft", b"dratf")
+    assert changed != data
+    path.write_bytes(changed)
+
+
 def replace_by_text(path: Path) -> None:
     """Another file under its name."""
     path.write_text("not a database")
@@ -65,7 +73,17 @@ def empty(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil", [remove, cut, scramble, replace_by_text, replace_by_other_database, replace_by_folder, empty]
+    "spoil",
+    [
+        remove,
+        cut,
+        scramble,
+        change_a_text,
+        replace_by_text,
+        replace_by_other_database,
+        replace_by_folder,
+        empty,
+    ],
 )
 def test_a_spoilt_index_changes_nothing(lab: Lab, spoil: Callable[[Path], None]) -> None:
     """The same rows come out, and the file is whole again unless something blocks its name."""

@@ -91,7 +91,12 @@ def test_one_batch_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """A reader sees a batch whole, and a kill tears at most its end."""
     sizes: list[int] = []
     write = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: (sizes.append(len(data)), write(fd, data))[1])
+
+    def note(descriptor: int, data: bytes) -> int:
+        sizes.append(len(data))
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", note)
     jsonl.append(tmp_path / "log", [{"step": n} for n in range(100)])
     monkeypatch.undo()
     assert sizes == [(tmp_path / "log").stat().st_size]

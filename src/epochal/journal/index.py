@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import zlib
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -156,15 +157,20 @@ def _load(path: Path) -> dict[str, Row]:
             database.execute("PRAGMA trusted_schema = OFF")
             if database.execute("PRAGMA user_version").fetchone() != (_LAYOUT,):
                 return {}
-            rows = database.execute(f"SELECT {', '.join(Row._fields)} FROM runs").fetchall()
+            rows = database.execute(f"SELECT checksum, {', '.join(Row._fields)} FROM runs").fetchall()
     except (sqlite3.Error, OSError, UnicodeError):
         return {}
-    return {row[0]: Row(*row) for row in rows}
+    # Damage inside a text does not trouble SQLite: such a row counts as unknown.
+    return {row[1]: Row(*row[1:]) for row in rows if row[0] == _checksum(row[1:])}
+
+
+def _checksum(row: tuple[Any, ...]) -> int:
+    return zlib.crc32(repr(tuple(row)).encode())
 
 
 def _save(path: Path, rows: dict[str, Row]) -> None:
-    columns = ", ".join(Row._fields)
-    places = ", ".join("?" for _ in Row._fields)
+    columns = ", ".join(("checksum", *Row._fields))
+    places = ", ".join("?" * (1 + len(Row._fields)))
     # A read-only lab, or a reader that keeps the old file open on Windows: listing works without.
     with (
         suppress(EpochalError, sqlite3.Error),
@@ -175,5 +181,7 @@ def _save(path: Path, rows: dict[str, Row]) -> None:
         database.execute("PRAGMA synchronous = OFF")
         database.execute(f"PRAGMA user_version = {_LAYOUT}")
         database.execute(f"CREATE TABLE runs ({columns}, PRIMARY KEY (folder))")
-        database.executemany(f"INSERT INTO runs VALUES ({places})", rows.values())
+        database.executemany(
+            f"INSERT INTO runs VALUES ({places})", [(_checksum(row), *row) for row in rows.values()]
+        )
         database.commit()
