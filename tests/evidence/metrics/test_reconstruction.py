@@ -14,6 +14,7 @@ from epochal.evidence.metrics import reconstruction
 
 
 def pictures(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two stacks of random pictures."""
     rng = np.random.default_rng(seed)
     return rng.random((n, 28, 28), dtype=np.float32), rng.random((n, 28, 28), dtype=np.float32)
 
