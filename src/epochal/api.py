@@ -14,7 +14,8 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -370,9 +371,13 @@ def compare(a: str, b: str, *, recipe: str | None = None, lab: LabLike = None) -
 
     home = _lab(lab)
     sides = [_side(home, name, recipe) for name in (a, b)]
+    if sides[0].label == sides[1].label:
+        sides = [replace(side, label=side.runs[0].id) for side in sides]
     directions: dict[str, str] = {}
-    for name in {side.runs[0].recipe for side in sides} & set(registry.names()):
-        directions.update({metric.name: metric.better for metric in registry.find(name).metrics})
+    for side in sides:
+        with suppress(EpochalError):  # numbers compare without their recipe, only what is better is not known
+            found, _ = _recipe_of(side.runs[0], None)
+            directions.update({metric.name: metric.better for metric in found.metrics})
     return comparison.compare(sides[0], sides[1], directions)
 
 
@@ -641,7 +646,7 @@ def _side(lab: Lab, name: str, recipe: str | None) -> Side:
     if fitting:
         return comparison.group(name, fitting)
     one = lab.find(name)
-    return comparison.Side(one.id, [one])
+    return comparison.Side(f"{one.label}@{one.seed}", [one])
 
 
 def _name_of(parent: Run, changes: settings_room.Diff) -> str:

@@ -78,8 +78,10 @@ def _dispatch(words: list[str]) -> int:
         return 0
     if words[0] not in VERBS:
         raise _unknown_verb(words[0])
+    import warnings
     from importlib import import_module
 
+    warnings.formatwarning = lambda message, *_, **__: f"epochal: warning: {message}\n"
     code = import_module(f"epochal.cli.{words[0]}").main(words[1:])
     sys.stdout.flush()
     return int(code)

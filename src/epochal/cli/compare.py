@@ -50,15 +50,16 @@ def _print(comparison: Comparison) -> None:
     ]
     if measured:
         print_table(("metric", "better", a.label, b.label, "difference"), measured)
-    for metric, reason in comparison.refused.items():
-        print(f"\n{metric} is not compared: its definition differs. {reason}.")
     if comparison.refused:
+        print(f"\nnot compared, because the loss is defined differently: {', '.join(comparison.refused)}")
+        for phase, formulas in comparison.definitions.items():
+            for side, formula in zip((a, b), formulas, strict=True):
+                print(f"  {phase} of {side.label}: {formula or 'none'}")
         others = ", ".join(row.metric for row in comparison.metrics if row.a and row.b)
-        print(f"Compare instead: {others or 'nothing yet; `epochal evaluate RUN` measures what compares'}.")
+        print(f"compare instead: {others or 'nothing yet; `epochal evaluate RUN` measures what compares'}")
     for warning in comparison.warnings:
         print(f"note: {warning}")
 
 
 def _named(side: Side) -> str:
-    runs = ", ".join(run.id for run in side.runs)
-    return runs if side.label == runs else f"{side.label}: {runs}"
+    return f"{side.label}: {', '.join(run.id for run in side.runs)}"

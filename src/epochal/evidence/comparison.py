@@ -84,7 +84,8 @@ class Comparison:
     Attributes:
         settings: what differs, from a to b.
         metrics: numbers that compare.
-        refused: losses that do not compare: metric → why.
+        refused: losses that do not compare, because a and b define the loss differently.
+        definitions: the differing formulas, phase → (a's, b's).
         warnings: what else differs and may explain a difference.
     """
 
@@ -92,7 +93,8 @@ class Comparison:
     b: Side
     settings: settings.Diff
     metrics: Sequence[Row]
-    refused: Mapping[str, str] = field(default_factory=dict)
+    refused: Sequence[str] = ()
+    definitions: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
     warnings: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,7 +114,8 @@ class Comparison:
             "b": _side(self.b),
             "settings": {key: list(pair) for key, pair in self.settings.items()},
             "metrics": rows,
-            "refused": dict(self.refused),
+            "refused": list(self.refused),
+            "definitions": {phase: list(pair) for phase, pair in self.definitions.items()},
             "warnings": list(self.warnings),
         }
 
@@ -164,18 +167,15 @@ def compare(a: Side, b: Side, directions: Mapping[str, str] | None = None) -> Co
     known = directions or {}
     numbers_a, numbers_b = [_numbers(run) for run in a.runs], [_numbers(run) for run in b.runs]
     names = list(dict.fromkeys(name for numbers in (*numbers_a, *numbers_b) for name in numbers))
-    definition_a, definition_b = a.runs[0].meta["loss_definition"], b.runs[0].meta["loss_definition"]
-    refused: dict[str, str] = {}
-    rows = []
-    for name in names:
-        row = Row(name, _direction(name, known), _over(numbers_a, name), _over(numbers_b, name))
-        if is_loss(name) and definition_a != definition_b:
-            refused[name] = _why(a, definition_a, b, definition_b)
-        else:
-            rows.append(row)
-    return Comparison(
-        a, b, settings.diff(a.runs[0].settings, b.runs[0].settings), rows, refused, _warnings(a, b)
-    )
+    definitions = settings.diff(a.runs[0].meta["loss_definition"], b.runs[0].meta["loss_definition"])
+    refused = [name for name in names if is_loss(name)] if definitions else []
+    rows = [
+        Row(name, _direction(name, known), _over(numbers_a, name), _over(numbers_b, name))
+        for name in names
+        if name not in refused
+    ]
+    changed = settings.diff(a.runs[0].settings, b.runs[0].settings)
+    return Comparison(a, b, changed, rows, refused, definitions, _warnings(a, b))
 
 
 def is_loss(name: str) -> bool:
@@ -205,32 +205,26 @@ def _last(name: str) -> str:
     return name.replace("/", ".").rpartition(".")[2]
 
 
-def _why(a: Side, definition_a: Mapping[str, str], b: Side, definition_b: Mapping[str, str]) -> str:
-    phases = [
-        phase
-        for phase in {**definition_a, **definition_b}
-        if definition_a.get(phase) != definition_b.get(phase)
-    ]
-    none = "nothing"
-    return "; ".join(
-        f"{a.label} minimises {definition_a.get(phase, none)}, {b.label} {definition_b.get(phase, none)}"
-        for phase in phases
-    )
-
-
 def _warnings(a: Side, b: Side) -> list[str]:
     warnings = [*a.left_out, *b.left_out]
     looked_at: tuple[tuple[str, Callable[[Run], Any]], ...] = (
         ("recipes", lambda run: run.recipe),
         ("data", lambda run: run.meta["data"].get("name")),
         ("devices", lambda run: run.meta["device"]),
-        ("precision", lambda run: run.meta["precision"]),
-        ("measured choices", lambda run: run.meta["choices"]),
     )
     for what, value in looked_at:
         left, right = value(a.runs[0]), value(b.runs[0])
         if left != right:
             warnings.append(f"{what} differ: {left} against {right}")
+    choices = settings.diff(a.runs[0].meta["choices"], b.runs[0].meta["choices"])
+    choices.pop("how", None)  # how they were found does not matter
+    if choices:
+        warnings.append(f"measured choices differ: {', '.join(settings.describe(choices))}")
+    warnings += [
+        f"{run.id} is {run.status} after {run.meta['epochs_done']} epochs"
+        for run in (*a.runs, *b.runs)
+        if run.status != "finished"
+    ]
     if a.seeds != b.seeds:
         warnings.append(f"seeds differ: {_listed(a.seeds)} against {_listed(b.seeds)}")
     if min(len(a.runs), len(b.runs)) == 1:
