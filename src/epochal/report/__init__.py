@@ -1,0 +1,1 @@
+"""What people look at: figures as PNG, and the experiment log as Markdown."""

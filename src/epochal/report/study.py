@@ -1,0 +1,195 @@
+"""A study as the log tells it: versions and forks, the runs of each, and which of their numbers compare."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from epochal import settings
+from epochal.journal import lineage
+from epochal.settings.check import shown
+
+if TYPE_CHECKING:
+    from epochal.journal import Run
+    from epochal.training.task import Recipe, Version
+
+WHERE_DATA_LIES = ("data.dir", "data.source")
+"""Settings that say where data are found; which data were used stands in the run's `data`."""
+
+TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "glyphs": "drawn glyphs"}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Runs of one version or fork with the same settings and data; they differ in their seeds.
+
+    Attributes:
+        title: unique in the study.
+        runs: by seed, then oldest first; at least one.
+    """
+
+    title: str
+    runs: Sequence[Run]
+
+    @property
+    def counted(self) -> list[Run]:
+        """The runs that may be averaged: finished, one a seed (the newest)."""
+        return list({run.seed: run for run in self.runs if run.status == "finished"}.values())
+
+    @property
+    def shown(self) -> Run:
+        """The run whose pictures and settings stand for all: the first finished one, else the first."""
+        return next(iter(self.counted), self.runs[0])
+
+    @property
+    def created(self) -> str:
+        """When the first of its runs was made (ISO 8601)."""
+        return min(str(run.meta["created"]) for run in self.runs)
+
+
+@dataclass
+class Entry:
+    """A version or a fork in the study's tree.
+
+    Attributes:
+        key: unique in the study.
+        title: what people call it.
+        parent: key of the entry it came from.
+        words: what changed, in words.
+        changes: what changed, setting by setting: dotted key → (old, new).
+        variants: its runs, oldest first; none when it was not trained.
+    """
+
+    key: str
+    title: str
+    parent: str | None
+    words: str
+    changes: settings.Diff
+    variants: list[Variant] = field(default_factory=list)
+
+
+def entries(recipe: Recipe, runs: Sequence[Run]) -> dict[str, Entry]:
+    """All versions of the recipe and all forks among the runs, by key, parents before children."""
+    study = lineage.study(runs, recipe.name)
+    found = {
+        version.name: Entry(
+            version.name, version.name, version.parent, version.change, version_changes(recipe, version)
+        )
+        for version in recipe.versions
+    }
+    for node in study.nodes.values():
+        entry = found.setdefault(node.key, Entry(node.key, node.title, node.parent, "", node.patch))
+        entry.variants = variants(node.title, node.runs)
+    _tell_apart([variant for entry in found.values() for variant in entry.variants], found)
+    return found
+
+
+def variants(title: str, runs: Sequence[Run]) -> list[Variant]:
+    """The runs divided by settings and data, oldest first; titles say what differs between them."""
+    groups: dict[str, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: (run.meta["created"], run.id)):
+        kind = [_compared(run), run.meta["data"].get("name"), run.meta["data"].get("sha256")]
+        groups.setdefault(json.dumps(kind, sort_keys=True, default=str), []).append(run)
+    divided = [sorted(group, key=lambda run: run.seed) for group in groups.values()]
+    flat = [{**_compared(group[0]), "data": data_title(group[0])} for group in divided]
+    keys = dict.fromkeys(key for one in flat for key in one)
+    differing = [key for key in keys if len({shown(one.get(key)) for one in flat}) > 1]
+    names = []
+    for one in flat:
+        parts = [str(one[key]) if key == "data" else f"{key} = {shown(one.get(key))}" for key in differing]
+        names.append(f"{title} ({', '.join(parts)})" if parts else title)
+    return [Variant(name, group) for name, group in zip(names, divided, strict=True)]
+
+
+def version_changes(recipe: Recipe, version: Version) -> settings.Diff:
+    """What a version changes in the settings of its parent; nothing for a root."""
+    if version.parent is None:
+        return {}
+    line = ancestors(recipe, version)
+    return settings.diff(resolved(recipe, line[:-1]), resolved(recipe, line))
+
+
+def resolved(recipe: Recipe, line: Sequence[Version]) -> Any:
+    """The settings after the patches of a line of versions."""
+    return settings.layered(recipe.settings(), [(one.name, one.patch) for one in line])
+
+
+def ancestors(recipe: Recipe, version: Version) -> list[Version]:
+    """The version's line of parents, root first, itself last; a parent that does not exist ends it."""
+    by_name = {one.name: one for one in recipe.versions}
+    line = [version]
+    while (parent := by_name.get(line[0].parent or "")) is not None and parent not in line:
+        line.insert(0, parent)
+    return line
+
+
+def version_of(recipe: Recipe, run: Run) -> Version | None:
+    """The recipe's version that a run trains; None for a fork or a name that the recipe does not know."""
+    if run.parent is not None:
+        return None
+    return next((version for version in recipe.versions if version.name == run.version), None)
+
+
+def overrides(recipe: Recipe, run: Run) -> dict[str, Any]:
+    """Settings of a version's run that are not the version's own: dotted key → value used."""
+    version = version_of(recipe, run)
+    if version is None:
+        return {}
+    used = settings.flatten(run.settings)
+    own = {key.replace("-", "_"): value for key, value in settings.flatten(version.patch).items()}
+    foreign = [key for key, value in own.items() if shown(used.get(key)) != shown(value)]
+    foreign += [key for key in run.patch if key not in own]
+    return {key: used.get(key) for key in foreign if key not in WHERE_DATA_LIES}
+
+
+def reported(recipe: Recipe, run: Run) -> Mapping[str, float]:
+    """The reference log's numbers for the version that a run trains; empty when there are none."""
+    version = version_of(recipe, run)
+    return {} if version is None else version.reported
+
+
+def reported_epoch(recipe: Recipe, run: Run) -> int:
+    """The epoch that the reported numbers belong to: the version's last."""
+    version = version_of(recipe, run)
+    line = ancestors(recipe, version) if version is not None else []
+    return int(resolved(recipe, line).epochs)
+
+
+def is_drawn(run: Run) -> bool:
+    """Whether a run trained on drawn or simulated items that stand in for no real data."""
+    return bool(run.meta["data"].get("drawn"))
+
+
+def data_name(run: Run) -> str:
+    """The data set that a run was trained on: "MNIST", "drawn glyphs"; drawn data are always called so."""
+    name = str(run.meta["data"].get("name") or "data not recorded")
+    title = TITLES.get(name, name)
+    return f"{title} (drawn)" if is_drawn(run) and "drawn" not in title else title
+
+
+def data_title(run: Run) -> str:
+    """What a run was trained on, as a title says it: "drawn glyphs", "MNIST, 256 training items"."""
+    title = data_name(run)
+    limit = settings.flatten(run.settings).get("data.limit")
+    return title if limit is None else f"{title}, {limit} training items"
+
+
+def run_title(run: Run) -> str:
+    """Recipe, version or fork, seed and data of a run, as figures carry it."""
+    return f"{run.recipe} {run.label}, seed {run.seed}, {data_title(run)}"
+
+
+def _compared(run: Run) -> dict[str, Any]:
+    return {key: value for key, value in settings.flatten(run.settings).items() if key not in WHERE_DATA_LIES}
+
+
+def _tell_apart(all_variants: list[Variant], found: Mapping[str, Entry]) -> None:
+    """Adds the id of the first run to titles that occur more than once (forks of different parents)."""
+    titles = [variant.title for variant in all_variants]
+    for entry in found.values():
+        entry.variants = [
+            Variant(f"{v.title} [{v.runs[0].id}]", v.runs) if titles.count(v.title) > 1 else v
+            for v in entry.variants
+        ]
