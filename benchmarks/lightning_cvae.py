@@ -65,7 +65,9 @@ class Side:
 
     def __init__(self, source: str, limit: int | None, seed: int) -> None:
         torch.manual_seed(seed)
-        dataset = torch.utils.data.TensorDataset(*load(source, limit))
+        images, conditions, self.data = load(source, limit)
+        self.items = len(images)
+        dataset = torch.utils.data.TensorDataset(images, conditions)
         self.loader = torch.utils.data.DataLoader(dataset, batch_size=BATCH, shuffle=True)
         self.module, self.clock = Module(), Clock()
         self.trainer = L.Trainer(

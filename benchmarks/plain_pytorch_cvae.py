@@ -113,15 +113,16 @@ def thickness(images: Tensor, labels: Tensor) -> Tensor:
     return t
 
 
-def load(source: str, limit: int | None) -> tuple[Tensor, Tensor]:
-    """Training images (n, 1, 28, 28) in [0, 1] and conditions (n, 11), both float32."""
+def load(source: str, limit: int | None) -> tuple[Tensor, Tensor, str]:
+    """Training images (n, 1, 28, 28) in [0, 1], conditions (n, 11), both float32, and the data's name."""
     from epochal.systems import data
 
-    columns = data.load(source).splits["train"]
-    images = torch.from_numpy(columns["images"])[:limit].unsqueeze(1).float() / 255
-    labels = torch.from_numpy(columns["labels"])[:limit].long()
+    found = data.load(source, limit=limit)
+    columns = found.splits["train"]
+    images = torch.from_numpy(columns["images"]).unsqueeze(1).float() / 255
+    labels = torch.from_numpy(columns["labels"]).long()
     conditions = torch.cat([F.one_hot(labels, 10).float(), thickness(images, labels)[:, None]], dim=1)
-    return images, conditions
+    return images, conditions, found.name
 
 
 def batches(images: Tensor, conditions: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -144,7 +145,8 @@ class Side:
 
     def __init__(self, source: str, limit: int | None, seed: int, dataloader: bool = False) -> None:
         torch.manual_seed(seed)
-        images, conditions = load(source, limit)
+        images, conditions, self.data = load(source, limit)
+        self.items = len(images)
         self.batches = (loader_batches if dataloader else batches)(images, conditions)
         self.model = CVAE().train()
         self.adam, self.schedule = optimiser_of(self.model)
