@@ -71,7 +71,11 @@ def test_a_reference_that_fits_several_lists_five(lab: Lab) -> None:
     for ref in ("model-2", "cvae-digits:model-2", "20"):
         with pytest.raises(UsageError, match=f"'{ref}' fits 7 runs") as caught:
             lab.find(ref)
-        assert caught.value.hint and caught.value.hint.count("-s") == 5 and "and 2 more" in caught.value.hint
+        assert (
+            caught.value.hint
+            and caught.value.hint.count("-model-2-s") == 5
+            and "and 2 more" in caught.value.hint
+        )
         assert lab.find(ref, many=True) == runs[::-1]
 
 

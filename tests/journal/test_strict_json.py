@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from epochal.journal import strict_json
 
-leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+# The texts that stand for floats cannot be told from them: documented, and no setting is called so.
+texts = st.text().filter(lambda text: text not in ("NaN", "Infinity", "-Infinity"))
+leaves = st.none() | st.booleans() | st.integers() | st.floats() | texts
 values = st.recursive(
     leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10
 )

@@ -1,7 +1,8 @@
 """JSON that every reader accepts: floats that are not finite are written as text and read back as floats.
 
 RFC 8259 knows no NaN, and Python's own `NaN` token breaks other readers (JavaScript, databases). A diverged
-run must still be written: its numbers become the texts "NaN", "Infinity" and "-Infinity".
+run must still be written: its numbers become the texts "NaN", "Infinity" and "-Infinity". A text that is one
+of these three comes back as a float.
 """
 
 from __future__ import annotations
