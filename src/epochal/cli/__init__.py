@@ -82,7 +82,9 @@ def _dispatch(words: list[str]) -> int:
     from importlib import import_module
 
     warnings.formatwarning = lambda message, *_, **__: f"epochal: warning: {message}\n"
-    code = import_module(f"epochal.cli.{words[0]}").main(words[1:])
+    # A submodule named `list` would hide the built-in of that name in this module.
+    module = "listing" if words[0] == "list" else words[0]
+    code = import_module(f"epochal.cli.{module}").main(words[1:])
     sys.stdout.flush()
     return int(code)
 
