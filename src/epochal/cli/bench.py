@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from epochal.cli.output import print_json
-from epochal.cli.parsing import Parser
+from epochal.cli.parsing import Parser, whole
 
 EXAMPLES = (
     "bench speed cvae-digits",
@@ -20,12 +20,14 @@ def main(words: list[str]) -> int:
     )
     options.add_argument("what", choices=("speed",), help="what to measure")
     options.add_argument("recipe", nargs="?", default="cvae-digits", metavar="RECIPE", help="which recipe")
-    options.add_argument("--steps", type=int, default=100, metavar="N", help="steps in a timed block")
-    options.add_argument("--rounds", type=int, default=7, metavar="N", help="timed blocks a side")
-    options.add_argument("--warm-up", type=int, default=30, metavar="N", help="steps before the first block")
+    options.add_argument("--steps", type=whole, default=100, metavar="N", help="steps in a timed block")
+    options.add_argument("--rounds", type=whole, default=7, metavar="N", help="timed blocks a side")
+    options.add_argument(
+        "--warm-up", type=whole, default=30, metavar="N", help="steps before the first block"
+    )
     options.add_argument("--sides", metavar="A,B", help="which of plain,lightning,epochal (default: all)")
     options.add_argument("--source", default="auto", help="data source of all sides")
-    options.add_argument("--limit", type=int, metavar="N", help="use only N training items")
+    options.add_argument("--limit", type=whole, metavar="N", help="use only N training items")
     options.add_argument("--out", "-o", metavar="FOLDER", help="where to write the tables")
     typed = options.read(words)
     from epochal import bench

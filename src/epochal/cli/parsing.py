@@ -120,9 +120,15 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Called by argparse for a wrong or missing argument."""
-        raise UsageError(
-            f"epochal {self.verb}: {message}.", hint=f"`epochal {self.verb} --help` shows examples."
-        )
+        raise UsageError(f"{self.verb}: {message}.", hint=f"`epochal {self.verb} --help` shows examples.")
+
+
+def whole(text: str) -> int:
+    """A whole number as an argument; argparse names the type in its message."""
+    return int(text)
+
+
+whole.__name__ = "whole number"
 
 
 def add_training_options(parser: Parser) -> None:
@@ -133,8 +139,8 @@ def add_training_options(parser: Parser) -> None:
 
 def add_seed_options(parser: Parser, seed: str) -> None:
     """Options of the verbs that make runs: run and fork."""
-    parser.add_argument("--seed", type=int, metavar="S", help=f"seed of the first run (default: {seed})")
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="train N runs, seeds S to S+N-1")
+    parser.add_argument("--seed", type=whole, metavar="S", help=f"seed of the first run (default: {seed})")
+    parser.add_argument("--seeds", type=whole, default=1, metavar="N", help="train N runs, seeds S to S+N-1")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--precision", default="auto", help="auto (measured), float32, bfloat16")
     parser.add_argument("--name", help="what to call the run")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from epochal.cli.output import print_json, run_row
-from epochal.cli.parsing import Parser, add_recipe_option, add_training_options
+from epochal.cli.parsing import Parser, add_recipe_option, add_training_options, whole
 
 EXAMPLES = (
     "resume last",
@@ -16,7 +16,7 @@ def main(words: list[str]) -> int:
     """Runs the verb."""
     options = Parser("resume", "Go on with a stopped run, to the bit; or train a draft.", EXAMPLES)
     options.add_argument("run", metavar="RUN", help="the run")
-    options.add_argument("--epochs", type=int, metavar="N", help="new total number of epochs")
+    options.add_argument("--epochs", type=whole, metavar="N", help="new total number of epochs")
     add_recipe_option(options)
     add_training_options(options)
     typed = options.read(words)
