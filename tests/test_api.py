@@ -70,8 +70,8 @@ def test_run_keeps_what_is_needed_to_understand_it(lab: Lab) -> None:
 def test_a_saved_run_starts_the_same_run_again(lab: Lab, trained: Lab) -> None:
     """Settings file = the old run's folder, same seed: every metric is equal to the last bit."""
     old = trained.find("line:decayed@1")
-    again = train("plain", settings_file=old.path, seed=1, lab=lab)[0]
-    assert again.settings == old.settings
+    again = train(settings_file=old.path, seed=1, lab=lab)[0]
+    assert (again.settings, again.version, again.patch) == (old.settings, old.version, old.patch)
     assert again.epoch_values() == old.epoch_values()
 
 
@@ -111,6 +111,23 @@ def test_a_run_that_fails_before_its_first_step_leaves_nothing(lab: Lab) -> None
     with pytest.raises(OSError, match="truncated"):
         train(patch={"fault": "build"}, lab=lab)
     assert lab.runs() == []
+
+
+def test_a_draft_that_fails_to_start_is_kept(lab: Lab) -> None:
+    """Only a run made by the very command that failed is taken away again."""
+    parent = train("plain", lab=lab)[0]
+    draft = api.fork(parent.id, {"fault": "build"}, draft=True, lab=lab)[0]
+    with pytest.raises(OSError, match="truncated"):
+        api.resume(draft.id, lab=lab, show=False)
+    assert draft in lab.runs()
+
+
+def test_a_run_that_did_all_its_steps_cannot_be_resumed(lab: Lab) -> None:
+    """Its end lies inside an epoch; the message says how to train with more."""
+    run = train("plain", patch={"steps": 1}, lab=lab)[0]
+    assert run.meta["steps_done"] == 1
+    with pytest.raises(UsageError, match=r"all its 1 steps.*\n.*--steps none"):
+        api.resume(run.id, epochs=5, lab=lab)
 
 
 def test_a_loss_that_is_no_number_fails_the_run_and_stops_the_seeds(lab: Lab) -> None:

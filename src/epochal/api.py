@@ -105,7 +105,7 @@ def run(
 
     Args:
         recipe: name, or path of a recipe file (`./my_recipe.py`).
-        version: default: the newest.
+        version: default: that of the run whose settings start again, else the newest.
         patch: settings by dotted key; wins over `settings_file`, which wins over the version.
         settings_file: TOML file, or a run folder (its run.json) whose settings start again.
         seed: seed of the first run.
@@ -123,7 +123,7 @@ def run(
         TrainingEnded: a training failed, diverged, or was interrupted.
     """
     found = registry.find(recipe)
-    chosen = registry.version_of(found, version)
+    chosen = registry.version_of(found, version or _saved_version(found, settings_file))
     base = registry.settings_of(found, chosen.name)
     from_file = [(str(settings_file), settings_room.read_file(settings_file))] if settings_file else []
     resolved = settings_room.layered(base, [*from_file, ("", patch or {})])
@@ -241,6 +241,11 @@ def resume(
             f"epochs = {epochs}, but run {one.id} has {done} epochs already.",
             hint="--epochs is the total, those before included.",
         )
+    if settings.steps is not None and one.meta["steps_done"] >= settings.steps:
+        raise UsageError(
+            f"Run {one.id} has done all its {settings.steps} steps.",
+            hint=f"Train it again with more: epochal fork {one.id} --steps none",
+        )
     if epochs is None and one.status == "finished":
         raise UsageError(
             f"Run {one.id} is finished ({done} epochs).",
@@ -257,7 +262,6 @@ def resume(
         found,
         settings,
         one,
-        [],
         resume=True,
         device=device,
         precision=precision,
@@ -421,10 +425,7 @@ def log(recipe: str, *, lang: str = "en", out: str | Path | None = None, lab: La
     """
     from epochal.report import log as writer
 
-    found = registry.find(recipe)
-    home = _lab(lab)
-    target = Path(out) if out is not None else home.path / f"{found.name}.md"
-    return writer.write(found, home, lang, target)
+    return writer.write(registry.find(recipe), _lab(lab), lang, out)
 
 
 @dataclass(frozen=True)
@@ -528,6 +529,7 @@ def _train_seeds(plan: _Plan, lab: Lab, seed: int, seeds: int, *, show: bool, ke
             made[-1],
             made[:-1],
             waiting=every[len(made) :],
+            fresh=True,
             device=plan.device,
             precision=plan.precision,
             warm_start=plan.warm_start,
@@ -538,9 +540,20 @@ def _train_seeds(plan: _Plan, lab: Lab, seed: int, seeds: int, *, show: bool, ke
 
 
 def _train(
-    recipe: Recipe, settings: Any, one: Run, before: Sequence[Run], *, waiting: Sequence[int] = (), **how: Any
+    recipe: Recipe,
+    settings: Any,
+    one: Run,
+    before: Sequence[Run] = (),
+    *,
+    waiting: Sequence[int] = (),
+    fresh: bool = False,
+    **how: Any,
 ) -> None:
-    """Trains one run and draws its figures; `before` and `waiting` are the runs and seeds around it."""
+    """Trains one run and draws its figures.
+
+    `before` and `waiting` are the runs and seeds around it; a `fresh` run that fails before its first step
+    leaves nothing.
+    """
     from epochal.training import engine
 
     left = f" Seeds not started: {', '.join(map(str, waiting))}." if waiting else ""
@@ -553,12 +566,14 @@ def _train(
             runs=[*before, one.reload()],
         ) from None
     except Exception as problem:
-        kept = [*before, one] if one.reload().meta["started"] else list(before)
-        if one not in kept:
-            one.delete()  # it failed before its first step: there is nothing to keep
+        kept = [*before, one]
+        if fresh and one.reload().meta["started"] is None:
+            one.delete()
+            kept.remove(one)
         if not kept or not isinstance(problem, EpochalError):
             raise
-        raise TrainingEnded(f"{problem.what}{left}", hint=problem.hint, runs=kept) from problem
+        runs_kept = [each.reload() for each in kept]
+        raise TrainingEnded(f"{problem.what}{left}", hint=problem.hint, runs=runs_kept) from problem
     _draw(recipe, one.reload())
 
 
@@ -647,6 +662,17 @@ def _side(lab: Lab, name: str, recipe: str | None) -> Side:
         return comparison.group(name, fitting)
     one = lab.find(name)
     return comparison.Side(f"{one.label}@{one.seed}", [one])
+
+
+def _saved_version(recipe: Recipe, settings_file: str | Path | None) -> str | None:
+    """The version of the run whose settings are to start again; None for any other settings file."""
+    path = Path(settings_file or "")
+    folder = path.parent if path.name == "run.json" else path
+    if settings_file is None or not (folder / "run.json").is_file():
+        return None
+    saved = Run(folder)
+    known = [version.name for version in recipe.versions]
+    return saved.version if saved.recipe == recipe.name and saved.version in known else None
 
 
 def _name_of(parent: Run, changes: settings_room.Diff) -> str:

@@ -46,12 +46,12 @@ class Example(RecipeSettings):
         ("--optim.no-fused", {"optim.fused": False}),
         ("--batch_size 7", {"batch_size": 7}),
         ("--data.dir /tmp/x", {"data.dir": "/tmp/x"}),
-        ("--steps none", {}),
+        ("--steps none --epochs 1", {"steps": None, "epochs": 1}),
         ("", {}),
     ],
 )
 def test_options_are_a_patch(typed: str, patch: dict[str, Any]) -> None:
-    """Only what differs from the layers below is set, with the setting's own type."""
+    """Exactly what was named is set, with the setting's own type, even where it is the default."""
     assert options.parse(Example(), typed.split()) == patch
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from epochal.cli.output import print_json, run_row
 from epochal.cli.parsing import (
     Parser,
@@ -51,13 +49,12 @@ def main(words: list[str]) -> int:
         raise UsageError("Name the run to fork.", hint="`epochal list` shows the runs; `last` is the newest.")
     # The settings of the parent's recipe say how many words each option takes.
     lab, file = options.value(own, "--lab"), options.value(own, "--recipe")
-    parent, recipe = api.recipe_of(names[0], recipe=file, lab=lab)
+    _, recipe = api.recipe_of(names[0], recipe=file, lab=lab)
     own, dotted = options.split(words, recipe.settings)
     typed = options.parse_args(own)
-    base: Any = settings.from_dict(recipe.settings, parent.settings)
     runs = api.fork(
         typed.run,
-        setting_patch(options, base, dotted),
+        setting_patch(options, recipe.settings(), dotted),
         name=typed.name,
         note=typed.note,
         warm_start=typed.warm_start,

@@ -34,7 +34,7 @@ def parser() -> Parser:
 
 def main(words: list[str]) -> int:
     """Runs the verb."""
-    from epochal import api, settings
+    from epochal import api
     from epochal.systems import recipes
 
     options = parser()
@@ -48,17 +48,14 @@ def main(words: list[str]) -> int:
         raise UsageError("Name the recipe to train.", hint=f"Recipes: {', '.join(recipes.names())}.")
     recipe = recipes.find(names[0])
     version = names[1] if len(names) > 1 else None
-    base = recipes.settings_of(recipe, version)
     own, dotted = options.split(words, recipe.settings)
     if wants_help:
-        return _help(options, names[0], version, base)
+        return _help(options, names[0], version, recipes.settings_of(recipe, version))
     typed = options.parse_args(own)
-    if typed.settings:
-        base = settings.layered(base, [(typed.settings, settings.read_file(typed.settings))])
     runs = api.run(
         typed.recipe,
         typed.version,
-        patch=setting_patch(options, base, dotted),
+        patch=setting_patch(options, recipe.settings(), dotted),
         settings_file=typed.settings,
         seed=0 if typed.seed is None else typed.seed,
         seeds=typed.seeds,

@@ -9,14 +9,18 @@ from typing import Any, TypeVar
 
 from epochal.errors import UsageError
 from epochal.settings.check import NONE, check
-from epochal.settings.fields import Kind, kinds, to_dict
-from epochal.settings.patch import diff, from_dict, new_values, unknown_key
+from epochal.settings.fields import Kind, flatten, kinds, to_dict
+from epochal.settings.patch import from_dict, unknown_key
 
 Settings = TypeVar("Settings")
 
 
 def parse(settings: Settings, arguments: Sequence[str]) -> dict[str, Any]:
-    """The patch that the options make on `settings`; options name every key as `--group.field-name VALUE`.
+    """The patch that the options make: `--group.field-name VALUE` for each setting they name.
+
+    Args:
+        settings: an instance of the settings that the options may name.
+        arguments: the command line.
 
     Raises:
         UsageError: for an unknown, incomplete, ill-typed or out-of-range option.
@@ -36,7 +40,12 @@ def parse(settings: Settings, arguments: Sequence[str]) -> dict[str, Any]:
             )
     except SystemExit:
         raise explain(type(settings), arguments) from None
-    return new_values(diff(settings, from_dict(type(settings), to_dict(parsed))))
+    # Ranges are ours alone to check, so every value goes through our validator too.
+    values = flatten(from_dict(type(settings), to_dict(parsed)))
+    cls: type = type(settings)
+    known = kinds(cls)
+    named = [_key(word[2:].partition("=")[0], known) for word in arguments if word.startswith("--")]
+    return {key: values[key] for key in named if key is not None}
 
 
 def help_text(settings: Any, *, prog: str) -> str:
