@@ -131,6 +131,7 @@ class _Place:
     logged: list[float] = field(default_factory=list)  # sums at the last step-scope line
     logged_item: int = 0
     done: bool = False
+    of_epochs: int = 0  # how many were asked for: a run that stopped by patience is done, with fewer
 
 
 class _Session:
@@ -170,6 +171,9 @@ class _Session:
         self.learner = self._learner()
         if resume and self.last.exists():
             self._resume()
+        elif resume:  # killed before its first checkpoint: it starts again, and so do its logs
+            self._truncate(after_step=0)
+        self.place.of_epochs = settings.epochs
 
     def _on_device(self, column: Any) -> Any:
         if self.task.stepper is not None:
@@ -356,9 +360,10 @@ class _Session:
         )
         if not place.done:
             place.epoch, place.item = place.epoch + 1, 0
-        self._save()
+        # Before the checkpoint: a kill between the two then repeats the epoch instead of losing its numbers.
         final = {**train, **{f"validation/{k}": v for k, v in validation.items()}}
         self.run.update(epochs_done=finished_epoch, steps_done=place.step, final=final)
+        self._save()
 
     def _validate(self) -> dict[str, float]:
         if self.task.validate is None:
@@ -410,20 +415,26 @@ class _Session:
 
     def _resume(self) -> None:
         tensors, state = checkpoint.read(self.last)
-        self.learner.load(tensors)
-        self.place = _Place(**state)
-        self.run.truncate("metrics", after_step=self.place.step)
-        self.run.truncate("probes", after_step=self.place.step)
-        if (
-            self.place.done
-            and self.place.epoch < self.settings.epochs
-            and self.place.step != self.settings.steps
-        ):
-            self.place.done = False  # more epochs were asked for
+        try:
+            self.learner.load(tensors)
+            self.place = _Place(**state)
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise EpochalError(
+                f"the checkpoint {self.last} does not fit the run: {error}",
+                hint="It is another file's, or the recipe has changed since; run.json names the commit.",
+            ) from error
+        self._truncate(after_step=self.place.step)
+        more = self.settings.epochs > max(self.place.epoch, self.place.of_epochs)
+        if self.place.done and more and self.place.step != self.settings.steps:
+            self.place.done = False
             self.place.epoch, self.place.item = self.place.epoch + 1, 0
         if not self.place.done:
             done = (self.place.epoch - 1) + self.place.item / self.items
             self.progress.line(f"resumed after {done:.2f} epochs (step {self.place.step})")
+
+    def _truncate(self, *, after_step: int) -> None:
+        self.run.truncate("metrics", after_step=after_step)
+        self.run.truncate("probes", after_step=after_step)
 
     def _finish(self) -> None:
         from epochal.journal.run import now
