@@ -10,6 +10,7 @@ from epochal.cli.parsing import Parser
 if TYPE_CHECKING:
     from epochal.evidence.comparison import Comparison, Side
 
+NAMED = 5
 EXAMPLES = (
     "compare model-2 model-4                 # means over the finished runs of each",
     "compare cvae-digits:model-2@0 last",
@@ -62,4 +63,7 @@ def _print(comparison: Comparison) -> None:
 
 
 def _named(side: Side) -> str:
-    return f"{side.label}: {', '.join(run.id for run in side.runs)}"
+    shown = [run.id for run in side.runs[:NAMED]]
+    if len(side.runs) > NAMED:
+        shown.append(f"and {len(side.runs) - NAMED} more")
+    return f"{side.label}: {', '.join(shown)}"

@@ -37,10 +37,10 @@ def main(words: list[str]) -> int:
         found, broken = [recipes.find(typed.recipe)], {}
     lab = Lab(typed.lab)
     runs = [run for run in lab.runs() if typed.recipe is None or run.recipe == found[0].name]
+    unreadable = {str(path): problem for path, problem in lab.broken().items()}
     shown = runs if typed.all or typed.json else runs[:NEWEST]
     if typed.json:
         rows = [_recipe_row(recipe) for recipe in found]
-        unreadable = {str(path): problem for path, problem in lab.broken().items()}
         print_json(
             {"recipes": rows, "runs": [run_row(run) for run in shown], "broken": {**broken, **unreadable}}
         )
@@ -49,7 +49,7 @@ def main(words: list[str]) -> int:
         _print_recipes(found, broken)
     else:
         _print_recipe(found[0])
-    _print_runs(typed, lab.path, shown, len(runs), len(lab.broken()))
+    _print_runs(typed, lab.path, shown, len(runs), len(unreadable))
     return 0
 
 

@@ -237,6 +237,9 @@ def _warnings(a: Side, b: Side) -> list[str]:
 
 
 def _listed(seeds: Sequence[int]) -> str:
+    """Seeds for people: `0 to 9` for consecutive ones."""
+    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"{seeds[0]} to {seeds[-1]}"
     return ", ".join(map(str, seeds))
 
 
