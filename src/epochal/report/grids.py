@@ -56,7 +56,9 @@ def grid_figure(grid: ImageGrid, *, subtitle: str = "") -> Figure:
     figure = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, facecolor="white")
     head.draw(figure, PAD, PAD)
     axes = figure.add_axes((left / size[0], PAD / size[1], wide / size[0], tall / size[1]))
-    axes.imshow(canvas, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+    # A grey colour map would round one value in ten.
+    colours = canvas if canvas.ndim == 3 else np.repeat(canvas[..., None], 3, axis=2)
+    axes.imshow(colours, interpolation="nearest", aspect="auto")
     axes.spines[:].set_visible(False)
     _label(axes, grid, inner, lefts, tops, side)
     _bracket(axes, groups, tops, side[0], -(labels + PAD))

@@ -273,9 +273,9 @@ def _elided(path: Path, say: Say) -> list[str]:
     """A console log's lines, a long middle left out; reads it once and keeps only the ends."""
     if path.is_symlink() or not path.is_file():
         return []
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
         # What a progress bar overwrote on its line is gone on the terminal as well.
-        lines = (line.rstrip("\n").rpartition("\r")[2][:_LONGEST_LINE] for line in file)
+        lines = (line.rstrip("\r\n").rpartition("\r")[2][:_LONGEST_LINE] for line in file)
         start = list(islice(lines, HEAD_LINES))
         rest: deque[str] = deque(maxlen=TAIL_LINES)
         count = 0

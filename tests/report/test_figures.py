@@ -1,0 +1,255 @@
+"""Figures: what stands on them, that pixels stay pixels, and that files are written whole."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from epochal.errors import EpochalError
+from epochal.journal import Run
+from epochal.report import figures
+from epochal.report.curves import curves_figure
+from epochal.report.grids import composed, grid_figure, grouped
+from epochal.training.task import Curves, ImageGrid, Recipe, Trained
+
+Maker = Callable[..., Run]
+
+
+def texts(figure: Figure, gid: str | None = None) -> list[str]:
+    """All texts of a figure (those marked `gid`), in order of drawing."""
+    found = figure.findobj(Text)
+    return [text.get_text() for text in found if text.get_text() and gid in (None, text.get_gid())]
+
+
+def small(side: int = 5) -> ImageGrid:
+    """Two rows, three columns, every picture another grey."""
+    images = np.arange(10, 70, 10, dtype=np.uint8).reshape(2, 3, 1, 1).repeat(side, 2).repeat(side, 3)
+    return ImageGrid(images, "Greys", rows=["a", "b"], columns=["x", "y", "z"], row_axis="r", column_axis="c")
+
+
+def test_grid_carries_its_words() -> None:
+    """Title, subtitle, both axes and every label stand on the figure: nothing is left to guess."""
+    figure = grid_figure(small(), subtitle="toy v1, seed 0, MNIST")
+    (axes,) = figure.axes
+    assert texts(figure, "title") == ["Greys"]
+    assert texts(figure, "subtitle") == ["toy v1, seed 0, MNIST"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("c", "r")
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["x", "y", "z"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
+
+
+def test_pixels_stay_square_and_exact(tmp_path: Path) -> None:
+    """In the PNG each image pixel is a block of equal pixels with its exact value: no resampling, no blur."""
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, 28, 28), dtype=np.uint8)
+    path = figures.draw(ImageGrid(images, "t"), tmp_path / "g.png")
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("L"))
+    canvas, _, _, _ = composed(images, [])
+    spots = [
+        (top, left)
+        for top, left in np.argwhere(pixels == canvas[0, 0])
+        if np.array_equal(pixels[top : top + canvas.shape[0], left : left + canvas.shape[1]], canvas)
+    ]
+    assert len(spots) == 1
+
+
+def test_rows_are_bracketed_by_what_they_share() -> None:
+    """Labels "style 1, t = −1" become groups with brackets; labels without common halves stay as they are."""
+    groups, inner = grouped([f"style {s}, t = {t}" for s in (1, 2) for t in (-1, 0, 1)])
+    assert groups == [("style 1", 0, 3), ("style 2", 3, 3)]
+    assert inner == ["t = -1", "t = 0", "t = 1"] * 2
+    assert grouped(["a, 1", "b, 2"]) == ([], ["a, 1", "b, 2"])
+    assert grouped(["a, 1", "b"]) == ([], ["a, 1", "b"])
+    figure = grid_figure(
+        ImageGrid(np.zeros((2, 1, 8, 8), np.uint8), "t", rows=["style 1, thin", "style 1, thick"])
+    )
+    assert texts(figure, "group") == ["style 1"]
+
+
+def test_nothing_is_cut_off_or_too_small() -> None:
+    """Every text lies inside the figure and has 9 points or more, also long titles over tiny grids."""
+    long = "A title that is far longer than the tiny grid below it, which therefore has to be wrapped " * 2
+    grid = ImageGrid(
+        np.zeros((2, 1, 8, 8), np.uint8),
+        long,
+        rows=["a rather long style name, thin", "a rather long style name, thick"],
+        columns=["0"],
+        row_axis="handwriting",
+        column_axis="digit",
+    )
+    curves = Curves({"a": ([1, 2], [1.0, 2.0]), "b": ([1, 2], [2.0, 1.0])}, long, "epoch", "loss (nats)")
+    for figure in (grid_figure(grid, subtitle=long), curves_figure(curves, subtitle=long)):
+        FigureCanvasAgg(figure).draw()
+        drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+        assert drawn.x0 >= 0 and drawn.y0 >= 0 and drawn.x1 <= width and drawn.y1 <= height
+        assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= 9
+
+
+def test_coloured_and_large_pictures() -> None:
+    """RGB pictures are drawn; pictures larger than a cell keep their own size instead of losing pixels."""
+    canvas, _, _, side = composed(np.zeros((1, 2, 200, 100, 3), np.uint8), [])
+    assert side == (200, 100)
+    assert canvas.shape[2] == 3
+    grid_figure(ImageGrid(np.zeros((1, 2, 16, 16, 3), np.uint8), "t"))
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        (ImageGrid(np.zeros((2, 2, 4, 4)), "t"), r"uint8 .* got float64 \(2, 2, 4, 4\)"),
+        (ImageGrid(np.zeros((2, 4, 4), np.uint8), "t"), r"\(2, 4, 4\)"),
+        (ImageGrid(np.zeros((0, 2, 4, 4), np.uint8), "t"), r"\(0, 2, 4, 4\)"),
+        (
+            ImageGrid(np.zeros((2, 2, 4, 4), np.uint8), "t", rows=["a"]),
+            "rows must hold no label or 2, but got 1",
+        ),
+    ],
+)
+def test_grids_refused(grid: ImageGrid, message: str) -> None:
+    """Pictures of another kind, empty grids and a wrong number of labels are refused, naming the value."""
+    with pytest.raises(ValueError, match=message):
+        grid_figure(grid)
+
+
+def test_curves_are_told_apart_twice() -> None:
+    """Lines differ in colour and in dashes, carry their names, and the axes theirs."""
+    series = {name: ([1, 2, 3], [1.0, 2.0, 3.0]) for name in "abcd"}
+    (axes,) = curves_figure(Curves(series, "t", "epoch", "loss (nats)")).axes
+    assert len(axes.lines) == 4
+    assert len({line.get_color() for line in axes.lines}) == 4
+    assert len({line.get_linestyle() for line in axes.lines}) == 4
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == list("abcd")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "loss (nats)")
+
+
+def test_curves_with_gaps_and_signs() -> None:
+    """NaN leaves a gap; a log axis without positive values falls back to a linear one; no data says so."""
+    nan = float("nan")
+    (axes,) = curves_figure(Curves({"a": ([1, 2, 3], [1.0, nan, 2.0])}, "t", "x", "y", log_y=True)).axes
+    assert axes.get_yscale() == "log"
+    assert axes.lines[0].get_marker() == "o"
+    (axes,) = curves_figure(Curves({"a": ([1, 2], [-1.0, 0.0])}, "t", "x", "y", log_y=True)).axes
+    assert axes.get_yscale() == "linear"
+    assert "no values" in texts(curves_figure(Curves({}, "t", "x", "y")))
+    with pytest.raises(ValueError, match="'a' has 2 x values and 1 y values"):
+        curves_figure(Curves({"a": ([1, 2], [1.0])}, "t", "x", "y"))
+
+
+def test_loss_by_part(recipe: Recipe, make: Maker) -> None:
+    """A panel a part, training and validation over epochs, the reported loss at the version's last epoch."""
+    figure = figures.loss_figure(recipe, make("v1"))
+    assert figure is not None
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "reconstruction", "kl"]
+    assert {axes.get_xlabel() for axes in figure.axes} == {"epoch"}
+    loss = figure.axes[0]
+    assert [line.get_label() for line in loss.lines] == ["training", "validation", "reported: 24.85"]
+    assert list(np.asarray(loss.lines[0].get_xdata())) == list(range(1, 9))
+    assert (loss.lines[2].get_xdata(), loss.lines[2].get_ydata()) == ([8], [24.85])
+    assert len(figure.axes[1].lines) == 1
+    assert texts(figure, "subtitle") == ["toy v1, seed 0, MNIST"]
+    assert len({axes.get_xlim() for axes in figure.axes}) == 1
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"drawn": True}, {"patch": {"epochs": 2}}, {"patch": {"data.limit": 256}}, {"patch": {"steps": 5}}],
+)
+def test_reference_only_where_it_compares(recipe: Recipe, make: Maker, how: dict[str, object]) -> None:
+    """Drawn data, fewer data, other epochs: the reported loss does not stand beside such a run."""
+    figure = figures.loss_figure(recipe, make("v1", **how))
+    assert figure is not None
+    assert not [text for text in texts(figure) if "reported" in text]
+
+
+def test_titles_name_the_data(recipe: Recipe, make: Maker) -> None:
+    """Drawn data and limits stand in the title: a stand-in never passes as the real data."""
+    figure = figures.loss_figure(recipe, make("v1", drawn=True, patch={"data.limit": 256}, name="quick"))
+    assert figure is not None
+    assert texts(figure, "subtitle") == ["toy quick, seed 0, drawn glyphs, 256 training items"]
+
+
+def test_log_axis_only_when_useful(recipe: Recipe, make: Maker) -> None:
+    """A part that falls a hundredfold gets a logarithmic axis, one that does not stays linear."""
+    run = make("v1", done=0)
+    for epoch, loss in enumerate((1000.0, 100.0, 10.0), start=1):
+        values = {"loss": loss, "kl": 5.0 + epoch}
+        line = {
+            "time": 1,
+            "step": epoch,
+            "epoch": epoch,
+            "scope": "epoch",
+            "split": "train",
+            "values": values,
+        }
+        run.append("metrics", [line])
+    figure = figures.loss_figure(recipe, run)
+    assert figure is not None
+    assert [axes.get_yscale() for axes in figure.axes] == ["log", "linear"]
+
+
+def test_run_that_ended_inside_its_first_epoch(recipe: Recipe, make: Maker) -> None:
+    """Without a whole epoch the values over steps are drawn; without any value, nothing is."""
+    run = make("v1", done=0, status="failed")
+    assert figures.loss_figure(recipe, run) is None
+    values = [{"loss": 3.0}, {"loss": float("nan")}]
+    for step, value in enumerate(values, start=1):
+        line = {"time": 1, "step": step, "epoch": 1, "scope": "step", "split": "train", "values": value}
+        run.append("metrics", [line])
+    figure = figures.loss_figure(recipe, run)
+    assert figure is not None
+    assert figure.axes[0].get_xlabel() == "step"
+
+
+@pytest.mark.parametrize("epochs", [1, 8])
+def test_draw_run(recipe: Recipe, make: Maker, trained: Trained, epochs: int) -> None:
+    """All of a run's pictures are PNG files of readable size in its folder, and drawn again identically."""
+    run = make("v1", patch={"epochs": epochs})
+    paths = figures.draw_run(recipe, run, trained)
+    assert [path.name for path in paths] == ["loss.png", "digits.png"]
+    before = [path.read_bytes() for path in paths]
+    for path in paths:
+        with Image.open(path) as picture:
+            assert picture.format == "PNG"
+            assert 300 < picture.width < 3000 and 200 < picture.height < 3000
+    assert [path.read_bytes() for path in figures.draw_run(recipe, run, trained)] == before
+
+
+def test_recipe_without_figures(recipe: Recipe, make: Maker, trained: Trained) -> None:
+    """A recipe that draws nothing of its own still gets its loss curves."""
+    plain = dataclasses.replace(recipe, figures=None)
+    assert [path.name for path in figures.draw_run(plain, make("v1"), trained)] == ["loss.png"]
+
+
+def test_failed_write_keeps_the_old_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the disk fails, the old picture stays whole and the error names the file."""
+    path = figures.draw(small(), tmp_path / "g.png")
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(EpochalError, match=r"g\.png"):
+        figures.draw(small(9), path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["g.png"]
+
+
+def test_no_global_state() -> None:
+    """Drawing imports no pyplot: a notebook's own figures and back end are left alone."""
+    import subprocess
+    import sys
+
+    code = "import sys, epochal.report.figures; print('matplotlib.pyplot' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
