@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import signal
 import threading
 import time
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from epochal.errors import EpochalError
+from epochal.errors import EpochalError, UsageError
 from epochal.journal import Run
 from epochal.training import checkpoint, devices, precision as precision_
 from epochal.training.learner import Choices, Learner, NumpyLearner, TorchLearner
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from epochal.training.task import Nets
 
 _LOGS_AN_EPOCH = 20  # step-scope lines; each waits once for the device
-_CHECKPOINT_S = 120.0  # at most this much work is lost by a kill inside an epoch
+_CHECKPOINT_S = (
+    120.0  # at most this much work is lost by a kill inside an epoch; $EPOCHAL_CHECKPOINT_S changes it
+)
 _DIVERGED = 1e3  # a loss this many times the best one so far is not coming back
 
 
@@ -239,7 +242,7 @@ class _Session:
     def go(self) -> None:
         """Trains to the end."""
         started = time.perf_counter() - self.place.elapsed
-        saved_at = time.perf_counter()
+        saved_at, checkpoint_s = time.perf_counter(), _checkpoint_s()
         if not self.run.meta["started"]:
             from epochal.journal.run import now
 
@@ -261,7 +264,7 @@ class _Session:
                             self._log_step()
                         if ends:
                             break
-                        due = time.perf_counter() - saved_at > _CHECKPOINT_S
+                        due = time.perf_counter() - saved_at > checkpoint_s
                         if due or interrupted():
                             self._save()
                             saved_at = time.perf_counter()
@@ -315,28 +318,43 @@ class _Session:
         loss = values.get("loss", 0.0)
         place = self.place
         bad = [f"{name} = {value}" for name, value in values.items() if not math.isfinite(value)]
-        kept = (
-            f"The last good checkpoint is kept: {self.last}."
-            if self.last.exists()
-            else "No checkpoint was written yet."
-        )
-        hint = f"{kept} Try a smaller learning rate or clip_grad_norm; check the data for NaN."
         if bad:
             raise EpochalError(
                 f"the loss is no longer a number in epoch {place.epoch}, step {place.step} ({', '.join(bad)}).",
-                hint=hint,
+                hint=self._advice(),
             )
         if place.lowest is not None and loss > _DIVERGED * max(place.lowest, 1e-3) and not self.keep_going:
             raise EpochalError(
                 f"the loss diverged in epoch {place.epoch}, step {place.step}: "
                 f"{loss:.4g}, over {_DIVERGED:g} times its lowest value {place.lowest:.4g}.",
-                hint=f"{hint} --keep-going trains on regardless.",
+                hint=f"{self._advice()} --keep-going trains on regardless.",
             )
         if "loss" in values:
             place.lowest = loss if place.lowest is None else min(place.lowest, loss)
 
+    def _advice(self) -> str:
+        kept = (
+            f"The last good checkpoint is kept: {self.last}."
+            if self.last.exists()
+            else "No checkpoint was written yet."
+        )
+        return f"{kept} Try a smaller learning rate or clip_grad_norm; check the data for NaN."
+
+    def _good_state(self) -> dict[str, torch.Tensor]:
+        """What a checkpoint holds. Weights and moments can be no numbers although the loss was one."""
+        state = self.learner.state()
+        bad = [name for name, t in state.items() if t.is_floating_point() and not bool(t.isfinite().all())]
+        if bad:
+            more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+            raise EpochalError(
+                f"{bad[0]}{more} is no longer finite in epoch {self.place.epoch}, step {self.place.step}.",
+                hint=self._advice(),
+            )
+        return state
+
     def _end_epoch(self, started: float) -> None:
         place = self.place
+        self._good_state()
         names, sums = self.learner.sums()
         train = dict(zip(names, (sums / max(place.item, 1)).tolist(), strict=True))
         validation = self._validate()
@@ -401,8 +419,8 @@ class _Session:
             place.best_epoch = place.epoch
             return False
         value = validation[metric.name]
-        better = place.best is None or (
-            value < place.best if metric.better == "lower" else value > place.best
+        better = math.isfinite(value) and (
+            place.best is None or (value < place.best if metric.better == "lower" else value > place.best)
         )
         if better:
             place.best, place.best_epoch = value, place.epoch
@@ -410,8 +428,9 @@ class _Session:
 
     def _save(self) -> None:
         """Metrics first, then the checkpoint: a kill between them leaves lines that resuming drops and writes again."""
+        state = self._good_state()
         self.run.sync()
-        checkpoint.write(self.last, self.learner.state(), asdict(self.place))
+        checkpoint.write(self.last, state, asdict(self.place))
 
     def _resume(self) -> None:
         tensors, state = checkpoint.read(self.last)
@@ -451,6 +470,17 @@ class _Session:
             "split": split,
             "values": dict(values),
         }
+
+
+def _checkpoint_s() -> float:
+    text = os.environ.get("EPOCHAL_CHECKPOINT_S", "")
+    try:
+        return float(text) if text else _CHECKPOINT_S
+    except ValueError:
+        raise UsageError(
+            f"EPOCHAL_CHECKPOINT_S = {text!r} is no number.",
+            hint="Give the seconds between checkpoints inside an epoch, e.g. 60, or unset it.",
+        ) from None
 
 
 def _definition(text: str, l2: float) -> str:
