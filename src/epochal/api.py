@@ -11,6 +11,7 @@ A run is named by its id, the beginning of it, "last", "recipe:version@seed", or
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -279,8 +280,12 @@ def evaluate(
     device: str = "auto",
     recipe: str | None = None,
     lab: LabLike = None,
+    show: bool = True,
 ) -> dict[str, float]:
     """Measures a run's quality metrics on a split and keeps them in its run.json.
+
+    Networks of other recipes that measure (a classifier that judges samples) are trained on first use and
+    kept.
 
     Raises:
         UsageError: the recipe has no quality metrics, or no such split.
@@ -290,7 +295,10 @@ def evaluate(
     found, _ = _recipe_of(one, recipe)
     if found.evaluate is None:
         raise UsageError(f"The recipe {found.name} says nothing about evaluating its runs.")
-    measured = dict(found.evaluate(_trained(found, one, which, device), split))
+    trained = _trained(found, one, which, device)
+    if found.needs is not None:
+        trained = replace(trained, helpers=_helpers(found.needs(trained.settings), device, show))
+    measured = dict(found.evaluate(trained, split))
     one.update(evaluation={**one.reload().meta["evaluation"], split: measured})
     return measured
 
@@ -634,6 +642,40 @@ def _trained(recipe: Recipe, one: Run, which: str, device: str) -> Trained:
     from epochal.training import engine
 
     return engine.load(recipe, one, which=which, device=device)
+
+
+def _helpers(
+    needs: Mapping[str, tuple[str, Mapping[str, Any]]], device: str, show: bool
+) -> dict[str, Trained]:
+    """Trained networks of other recipes, trained once and kept in the cache under the hash of all that makes them."""
+    from epochal.folders import cache_folder
+    from epochal.journal import locking
+    from epochal.training import engine
+
+    trained = {}
+    for role, (name, patch) in needs.items():
+        found = registry.find(name)
+        settings = settings_room.apply(found.settings(), patch)
+        key = _fingerprint(found, settings)
+        home = Lab(cache_folder() / "helpers")
+        home.path.mkdir(parents=True, exist_ok=True)
+        with locking.hold(home.path / f".{key}", wait=True):  # two evaluations at once train it once
+            kept = [one for one in home.runs() if one.name == key and one.status == "finished"]
+            if not kept:
+                plan = _Plan(found, None, settings, {"name": key}, None, device, "auto")
+                kept = _train_seeds(plan, home, 0, 1, show=show, keep_going=False)
+        trained[role] = engine.load(found, kept[0], device=device)
+    return trained
+
+
+def _fingerprint(recipe: Recipe, settings: Any) -> str:
+    """Hash of a recipe's name, its settings and the source files of its functions."""
+    import hashlib
+    import inspect
+
+    sources = sorted({Path(inspect.getfile(part)) for part in (recipe.nets, recipe.build)})
+    text = [recipe.name, json.dumps(settings_room.to_dict(settings), sort_keys=True)]
+    return hashlib.sha256("\n".join([*text, *(f.read_text() for f in sources)]).encode()).hexdigest()[:16]
 
 
 def _lab(lab: LabLike) -> Lab:

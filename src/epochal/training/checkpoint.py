@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file holding tensors and, in its header, the JSON state. One file, one rename: never half."""
+"""Checkpoints: one safetensors file, tensors with the JSON state in its header. One rename: never half."""
 
 from __future__ import annotations
 

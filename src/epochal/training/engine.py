@@ -20,7 +20,8 @@ import torch
 
 from epochal.errors import EpochalError, UsageError
 from epochal.journal import Run
-from epochal.training import checkpoint, devices, precision as precision_
+from epochal.training import checkpoint, devices
+from epochal.training import precision as precision_
 from epochal.training.learner import Choices, Learner, NumpyLearner, TorchLearner
 from epochal.training.progress import Progress
 from epochal.training.streams import derive, numpy_stream, torch_stream
@@ -64,7 +65,8 @@ def train(
         keep_going: do not stop when the loss diverges.
 
     Raises:
-        EpochalError: the loss became NaN or infinite, or diverged; the run is marked failed, its last good checkpoint kept.
+        EpochalError: the loss became NaN or infinite, or diverged; the run is marked failed, its last good
+            checkpoint kept.
         KeyboardInterrupt: Ctrl-C; the run is saved and marked stopped.
     """
     with run.lock(), _quiet_generators():
@@ -161,6 +163,8 @@ class _Session:
         torch.manual_seed(derive(self.seed, "init"))
         self.nets: Nets = recipe.nets(settings)
         self.task: Task = recipe.build(settings, self.nets)
+        if self.task.stepper is not None:
+            self.task.stepper.init(numpy_stream(self.seed, "init"))
         self.items = len(next(iter(self.task.train.values())))
         self.place = _Place()
         self.progress = Progress(
@@ -203,7 +207,7 @@ class _Session:
             wrong = [k for k in own if k not in given or given[k].shape != own[k].shape]
             if wrong:
                 raise EpochalError(
-                    f"cannot start {self.run.id} from the weights of {parent.id}: {net_name}.{wrong[0]} differs in shape.",
+                    f"{self.run.id} cannot start from the weights of {parent.id}: {net_name}.{wrong[0]} differs.",
                     hint="Leave out --warm-start, or keep the network's shape as it was.",
                 )
             net.load_state_dict(given)
@@ -323,7 +327,9 @@ class _Session:
                 f"the loss is no longer a number in epoch {place.epoch}, step {place.step} ({', '.join(bad)}).",
                 hint=self._advice(),
             )
-        if place.lowest is not None and loss > _DIVERGED * max(place.lowest, 1e-3) and not self.keep_going:
+        # A loss that has been negative (a critic's score) has no scale against which it could diverge.
+        scale = max(place.lowest, 1e-3) if place.lowest is not None and place.lowest >= 0 else math.inf
+        if loss > _DIVERGED * scale and not self.keep_going:
             raise EpochalError(
                 f"the loss diverged in epoch {place.epoch}, step {place.step}: "
                 f"{loss:.4g}, over {_DIVERGED:g} times its lowest value {place.lowest:.4g}.",
@@ -505,7 +511,7 @@ def _quiet_generators() -> Iterator[None]:
 
 @contextmanager
 def _interruptible() -> Iterator[Any]:
-    """Turns the first Ctrl-C (or SIGTERM) into a request that the loop reads between steps; a second one acts at once."""
+    """Turns the first Ctrl-C or SIGTERM into a request that the loop reads between steps; a second acts at once."""
     asked = False
 
     def ask(number: int, frame: FrameType | None) -> None:

@@ -1,9 +1,10 @@
 """Faster CPU versions of four torch layers, same mathematics: Linear, Conv2d, ConvTranspose2d, Dropout.
 
-`accelerate` swaps the class of a network's layers, so recipes stay textbook torch. What is gained (per layer, bfloat16
-and float32): weight gradients as one matrix product over unfolded patches instead of the library's convolution
-backward; gradients born in the layout of their weight, so that nothing is transposed afterwards; dropout masks
-from one random byte an element instead of one Bernoulli draw. The plain path is torch's own layer; tests hold both together.
+`accelerate` swaps the class of a network's layers, so recipes stay textbook torch. What is gained (per layer,
+bfloat16 and float32): weight gradients as one matrix product over unfolded patches instead of the library's
+convolution backward; gradients born in the layout of their weight, so that nothing is transposed afterwards;
+dropout masks from one random byte an element instead of one Bernoulli draw. The plain path is torch's own
+layer; tests hold both together.
 """
 
 from __future__ import annotations
@@ -144,6 +145,8 @@ class _ConvTranspose2d(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.padding = stride, padding
+        if stride == (1, 1) and output_padding == (0, 0) and weight.shape[1] <= _FEW_CHANNELS:
+            return _scatter(x, weight, bias, padding)
         return F.conv_transpose2d(x, weight, bias, stride, padding, output_padding)
 
     @staticmethod
@@ -153,7 +156,8 @@ class _ConvTranspose2d(torch.autograd.Function):
         need_x, need_w, need_b = ctx.needs_input_grad[:3]
         gx = gw = gb = None
         if need_x or need_w:
-            # A transposed convolution's input gradient is a plain convolution of g; unfolding g once serves both products.
+            # A transposed convolution's input gradient is a plain convolution of g; unfolding g once serves
+            # both products.
             patches = _unfold(g, weight.shape[2:], ctx.stride, ctx.padding, x.shape[2:])
             if need_x:
                 flat = weight.permute(0, 2, 3, 1).reshape(weight.shape[0], -1)  # (C_in, kh·kw·C_out)
@@ -181,6 +185,19 @@ def _unfold(
     """Patches of x (B, C, H, W) as rows (B·out_h·out_w, kh·kw·C), channels innermost so that copies run long."""
     batch, channels, height, width = x.shape
     (kh, kw), (sh, sw), (ph, pw), (oh, ow) = kernel, stride, padding, out
+    if (
+        channels == 1
+    ):  # runs of kw elements are too short to copy: take one shifted plane a kernel element instead
+        below, right = (
+            max(0, (o - 1) * s + k - p - n) for o, s, k, p, n in _axes(out, stride, kernel, padding, x)
+        )
+        flat = F.pad(x[:, 0], (pw, right, ph, below))
+        planes = [
+            flat[:, i : i + (oh - 1) * sh + 1 : sh, j : j + (ow - 1) * sw + 1 : sw]
+            for i in range(kh)
+            for j in range(kw)
+        ]
+        return torch.stack(planes).view(kh * kw, -1).t()
     padded = x.new_zeros(
         batch, max(ph + height, (oh - 1) * sh + kh), max(pw + width, (ow - 1) * sw + kw), channels
     )
@@ -188,6 +205,32 @@ def _unfold(
     b, h, w, c = padded.stride()
     patches = padded.as_strided((batch, oh, ow, kh, kw * channels), (b, h * sh, w * sw, h, c))
     return patches.reshape(batch * oh * ow, kh * kw * channels)
+
+
+def _axes(out: Any, stride: Any, kernel: Any, padding: Any, x: Tensor) -> Any:
+    return zip(out, stride, kernel, padding, x.shape[2:], strict=True)
+
+
+_FEW_CHANNELS = 4  # up to here a transposed convolution is bound by reading its input, not by arithmetic
+
+
+def _scatter(x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
+    """A transposed convolution of stride 1 to few channels: one plane a kernel element, added at its offset.
+
+    x (B, C_in, H, W), weight (C_in, C_out, kh, kw) → (B, C_out, H + kh - 1 - 2·ph, W + kw - 1 - 2·pw); sums in float32.
+    """
+    batch, _, height, width = x.shape
+    channels_in, channels, kh, kw = weight.shape
+    planes = weight.reshape(channels_in, -1).t().mm(_rows(x).t()).view(channels, kh, kw, batch, height, width)
+    total = torch.zeros(channels, batch, height + kh - 1, width + kw - 1)
+    for i in range(kh):
+        for j in range(kw):
+            total[:, :, i : i + height, j : j + width] += planes[:, i, j]
+    (ph, pw), (h, w) = padding, total.shape[2:]
+    y = total[:, :, ph : h - ph, pw : w - pw]
+    if bias is not None:
+        y = y + bias.float().view(-1, 1, 1, 1)
+    return y.transpose(0, 1).to(x.dtype)
 
 
 class Dropout(nn.Dropout):
@@ -217,8 +260,9 @@ def byte_mask(like: Tensor, keep: float) -> Tensor:
     dither = torch.rand(()).item()
     threshold = min(int(keep * 256 + dither), 255)
     random = words.random_(-(2**63), None).view(bits)[:lanes]
-    # One more than the type's smallest value is the top byte -128: bytes below -128 + threshold are kept. Halving first
-    # keeps the difference inside the type; its sign, spread over all bits, selects the bits of 1/keep.
+    # One more than the type's smallest value is the top byte -128: bytes below -128 + threshold are kept.
+    # Halving first keeps the difference inside the type; its sign, spread over all bits, selects the bits of
+    # 1/keep.
     limit = (threshold - 128) << (lane - 9)
     scale = torch.tensor(1 / keep, dtype=like.dtype).view(bits).item()
     mask = torch.empty((per, lanes), dtype=bits)

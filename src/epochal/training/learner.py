@@ -53,9 +53,9 @@ class Learner(Protocol):
 class TorchLearner:
     """Trains torch networks by the phases of a task.
 
-    In bfloat16 the networks hold rounded copies of their convolution and dense weights while the float32 originals
-    (the masters) receive the updates; inputs are rounded and outputs widened where the networks are called, so losses are
-    computed in float32. Norms keep float32 weights.
+    In bfloat16 the networks hold rounded copies of their convolution and dense weights while the float32
+    originals (the masters) receive the updates; inputs are rounded and outputs widened where the networks are
+    called, so losses are computed in float32. Norms keep float32 weights.
     """
 
     def __init__(
@@ -102,11 +102,13 @@ class TorchLearner:
             losses["loss"] = sum(
                 (losses[f"{p.phase.name}/loss"] for p in self.phases), torch.zeros((), device=self.device)
             )
+        if self._sums is None or self.parts != list(losses):
+            # A term may start or pause inside an epoch: parts are only ever added, in the order they appear.
+            old = self._sums.tolist() if self._sums is not None else []
+            self.parts += [name for name in losses if name not in self.parts]
+            self._sums = self._zeros(old + [0.0] * (len(self.parts) - len(old)))
+            losses = {name: losses.get(name, torch.zeros((), device=self.device)) for name in self.parts}
         values = torch.stack([value.detach().float() for value in losses.values()])
-        if self._sums is None or len(self._sums) != len(losses):  # a term that starts later adds a part
-            old = dict(zip(self.parts, self._sums.tolist() if self._sums is not None else [], strict=True))
-            self.parts = list(losses)
-            self._sums = self._zeros([old.get(name, 0.0) for name in self.parts])
         self._sums.add_(values, alpha=items)
 
     def _zeros(self, values: list[float]) -> Tensor:
@@ -124,8 +126,7 @@ class TorchLearner:
         )
 
     def reset(self) -> None:
-        if self._sums is not None:
-            self._sums.zero_()
+        self.parts, self._sums = [], None
 
     def weights(self) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
@@ -201,7 +202,7 @@ class _Phase:
         for p in self.live.values():
             p.grad = None
         loss, parts = self.phase.loss(self.nets, batch, noise)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         for p in self.others:
             p.requires_grad_(True)
         self._widen()
@@ -222,8 +223,12 @@ class _Phase:
         """Copies the rounded weights' gradients to the masters, in float32."""
         if not self.rounded:
             return
-        wide = [(master.grad, live.grad) for master, live in self.rounded if live.grad is not None]
-        torch._foreach_copy_([w for w, _ in wide], [g for _, g in wide])
+        pairs = [
+            (master.grad, live.grad)
+            for master, live in self.rounded
+            if master.grad is not None and live.grad is not None
+        ]
+        torch._foreach_copy_([wide for wide, _ in pairs], [narrow for _, narrow in pairs])
         for master, live in self.rounded:
             if live.grad is None and master.grad is not None:
                 master.grad.zero_()
@@ -232,8 +237,8 @@ class _Phase:
     def _penalise(self) -> Tensor:
         """Adds the gradient of l2·sum(w²) and returns its value."""
         weight = self.phase.l2
-        gradients = [p.grad for p in self.penalised]
-        torch._foreach_add_(gradients, self.penalised, alpha=2 * weight)
+        trained = [(p, p.grad) for p in self.penalised if p.grad is not None]
+        torch._foreach_add_([g for _, g in trained], [p for p, _ in trained], alpha=2 * weight)
         return torch.stack(torch._foreach_norm(self.penalised)).square().sum() * weight
 
     @torch.no_grad()
@@ -247,7 +252,8 @@ class _Phase:
         for name, parameter in self.parameters.items():
             entries = {k.rsplit("/", 1)[1]: v for k, v in state.items() if k.startswith(f"{prefix}{name}/")}
             if entries:
-                # Moments must lie in memory as their parameter does: the fused optimiser walks both side by side.
+                # Moments must lie in memory as their parameter does: the fused optimiser walks both side by
+                # side.
                 self.optimiser.state[parameter] = {
                     key: torch.empty_like(parameter).copy_(value)
                     if value.shape == parameter.shape and value.dim()
@@ -268,15 +274,16 @@ class NumpyLearner:
 
     def step(self, batch: Batch) -> None:
         values = self.stepper.step(batch, self.noise)
-        if not self.parts:
-            self.parts, self._sums = list(values), np.zeros(len(values))
-        self._sums += len(next(iter(batch.values()))) * np.array([float(values[name]) for name in self.parts])
+        self.parts += [name for name in values if name not in self.parts]
+        self._sums = np.pad(self._sums, (0, len(self.parts) - len(self._sums)))
+        means = np.array([float(values.get(name, 0.0)) for name in self.parts])
+        self._sums += len(next(iter(batch.values()))) * means
 
     def sums(self) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float64]]]:
         return self.parts, self._sums.copy()
 
     def reset(self) -> None:
-        self._sums[:] = 0
+        self.parts, self._sums = [], np.zeros(0)
 
     def weights(self) -> dict[str, Tensor]:
         return {name: torch.from_numpy(np.array(array)) for name, array in self.stepper.state().items()}

@@ -1,4 +1,4 @@
-"""Sample pictures while training: plain tiles, no labels, no matplotlib, so that an epoch's end costs milliseconds."""
+"""Sample pictures while training: plain tiles without matplotlib, so that an epoch's end costs milliseconds."""
 
 from __future__ import annotations
 

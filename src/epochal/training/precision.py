@@ -1,7 +1,7 @@
 """Choosing precision, memory layout, layers and threads by a short trial instead of by faith.
 
-The plain path (float32, torch's own layers) is always a candidate. Another one is kept only when it is faster *and* its
-losses and gradients agree with the plain path's on the same batch.
+The plain path (float32, torch's own layers) is always a candidate. Another one is kept only when it is faster
+*and* its losses and gradients agree with the plain path's on the same batch.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from epochal.training import devices
 from epochal.training.learner import Choices, TorchLearner
 from epochal.training.task import Batch, Task
 
-# A candidate's loss may differ from the plain one by this share, its gradient by this angle (cosine). Rounding to
-# bfloat16 (8 significant bits, 0.4 %) moves a loss of thousands of terms by far less than 1 %.
+# A candidate's loss may differ from the plain one by this share, its gradient by this angle (cosine).
+# Rounding to bfloat16 (8 significant bits, 0.4 %) moves a loss of thousands of terms by far less than 1 %.
 _LOSS_TOLERANCE = 0.01
 _GRADIENT_COSINE = 0.98
 _TRIAL_S = 0.4  # a candidate is timed for about so long
@@ -78,7 +78,8 @@ def choose(
     """The fastest candidate that agrees with the plain path, and a sentence on how it was found.
 
     Args:
-        make: builds the task with fresh networks; called once a candidate, so that a trial leaves nothing behind.
+        make: builds the task with fresh networks; called once a candidate, so that a trial leaves nothing
+            behind.
         batches: prepared batches to try on.
         device: where.
         precision: auto, float32 or bfloat16 (a fixed precision still has its layout and layers chosen).

@@ -48,8 +48,8 @@ class Phase:
     Attributes:
         name: shown in logs; loss parts of a second phase are prefixed with it.
         trains: names of the nets whose parameters this phase updates.
-        loss: pure function `(nets, batch, rng) -> (loss, parts)`: a scalar tensor to minimise (a mean over the
-            batch) and the scalar tensors it is made of, by name. All randomness comes from `rng`.
+        loss: pure function `(nets, batch, rng) -> (loss, parts)`: a scalar tensor to minimise (a mean over
+            the batch) and the scalar tensors it is made of, by name. All randomness comes from `rng`.
         optimiser: its own optimiser.
         definition: the formula of the loss with its weights and reductions. Runs whose definitions differ
             are never compared by loss.
@@ -69,6 +69,9 @@ class Phase:
 
 class Stepper(Protocol):
     """A network that does its own step (NumPy): the engine gives it batches and keeps its state."""
+
+    def init(self, rng: np.random.Generator) -> None:
+        """Draws the initial weights."""
 
     def step(self, batch: Batch, rng: np.random.Generator) -> Mapping[str, float]:
         """Does one optimiser step; returns batch means by name, `loss` among them."""
@@ -98,7 +101,8 @@ class Task:
     """What `build` gives the engine: data, phases, and what to look at.
 
     Attributes:
-        train: named columns of equal length, as stored (uint8 images stay uint8): `batch[name] = column[indices]`.
+        train: named columns of equal length, as stored (uint8 images stay uint8): `batch[name] =
+            column[indices]`.
         batch_size: items a step; the last, smaller batch of an epoch is used too.
         phases: what a step does, in order. Empty when `stepper` is given.
         prepare: turns a batch of stored columns into what the losses read (uint8 → float), on the device.
@@ -160,7 +164,8 @@ class Version:
 class Trained:
     """A run's networks, loaded, in eval mode, with the settings that made them.
 
-    `helpers` holds the trained networks of other recipes that `Recipe.needs` asked for, by the names it gave them.
+    `helpers` holds the trained networks of other recipes that `Recipe.needs` asked for, by the names it gave
+    them.
     """
 
     settings: Any
@@ -183,9 +188,9 @@ class Recipe:
         build: `(settings, nets) -> Task`: reads the data and says how to train.
         metrics: what `evaluate` measures, with direction and margin.
         evaluate: `(trained, split) -> {metric: value}`.
-        needs: `settings -> {name: (recipe name, patch)}`: networks of other recipes that `evaluate` measures with (a
-            classifier that judges samples). They are trained once, kept by the hash of all that makes them, and
-            handed over as `trained.helpers[name]`.
+        needs: `settings -> {name: (recipe name, patch)}`: networks of other recipes that `evaluate` measures
+            with (a classifier that judges samples). They are trained once, kept by the hash of all that makes
+            them, and handed over as `trained.helpers[name]`.
         generate: `(trained, request) -> ImageGrid`; `request` is an instance of `request`, a frozen dataclass
             whose fields become options of `epochal generate`.
         figures: `trained -> {file stem: ImageGrid | Curves}` drawn when a run ends.

@@ -1,4 +1,4 @@
-"""Losses of variational autoencoders. All are per image, summed over pixels or latents: (B,) out; the caller averages."""
+"""Losses of variational autoencoders: per image, summed over pixels or latents, (B,) out; the caller averages."""
 
 from __future__ import annotations
 

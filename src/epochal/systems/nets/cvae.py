@@ -1,6 +1,7 @@
 """The conditional VAE for 28x28 digits: encoder, decoder, and the condition that both read.
 
-Conditional VAE: Sohn, Lee & Yan, "Learning Structured Output Representation using Deep Conditional Generative Models", 2015.
+Conditional VAE: Sohn, Lee & Yan, "Learning Structured Output Representation using Deep Conditional Generative
+Models", 2015.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ class Condition(nn.Module):
     """Turns class and thickness into the 11 numbers that encoder and decoder read.
 
     `mode` says what thickness means, given an image's white ratio w (mean of its pixels in [0, 1]):
-    "global" is clip(10·(w - 0.075), 0, 1); "per-class" is clip(0.5·(w - mean_c) / std_c, -1, 1) with the statistics of class c
-    in the training set, which are kept as buffers and so travel with every checkpoint.
+    "global" is clip(10·(w - 0.075), 0, 1); "per-class" is clip(0.5·(w - mean_c) / std_c, -1, 1) with the
+    statistics of class c in the training set, which are kept as buffers and so travel with every checkpoint.
     """
 
     mean: Tensor

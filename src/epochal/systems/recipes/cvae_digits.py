@@ -1,4 +1,4 @@
-"""cvae-digits: draws a chosen digit at a chosen stroke thickness; one latent vector keeps one handwriting across digits.
+"""cvae-digits: draws a chosen digit at a chosen thickness; one latent vector keeps one handwriting across digits.
 
 Read from top to bottom: settings, the study's five versions, networks, training, measuring, drawing.
 """
@@ -134,7 +134,6 @@ def nets(settings: Settings) -> dict[str, Any]:
 
 def build(settings: Settings, nets: Nets) -> Task:
     """Reads the digits, fits the thickness statistics, and says how to train."""
-    import torch
 
     from epochal.systems.losses import vae
 
@@ -163,7 +162,8 @@ def build(settings: Settings, nets: Nets) -> Task:
             parts["grey"] = settings.loss.grey_weight * vae.greyness_penalty(y).mean()
         return sum(parts.values()), parts
 
-    # The first 2,000 test images watch the training and choose the best epoch; `evaluate` measures on the others.
+    # The first 2,000 test images watch the training and choose the best epoch; `evaluate` measures on the
+    # others.
     watched = prepare(Batch({name: column[:WATCHED] for name, column in held_out.items()}))
     watched.epoch = settings.loss.grey_from_epoch
 
@@ -214,7 +214,7 @@ def definition(settings: Settings) -> str:
 
 
 def digits(settings: Settings) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Train and test columns as tensors: images (n, 1, 28, 28) uint8, labels (n,) int64, white ratio (n,); and their origin."""
+    """Train and test columns: images (n, 1, 28, 28) uint8, labels (n,) int64, white ratio (n,); and their origin."""
     import torch
 
     from epochal.systems import data
@@ -234,7 +234,8 @@ def digits(settings: Settings) -> tuple[dict[str, Any], dict[str, Any], dict[str
     return splits[0], splits[1], about
 
 
-# --- measuring -----------------------------------------------------------------------------------------------------
+# --- measuring
+# -----------------------------------------------------------------------------------------------------
 
 SAMPLES = 10_000  # drawn to measure what the decoder does
 CHUNK = 500
@@ -273,7 +274,6 @@ def evaluate(trained: Trained, split: str) -> dict[str, float]:
     import torch
 
     from epochal.evidence import metrics as m
-    from epochal.systems.losses import vae
 
     nets, device = trained.nets, trained.device
     condition: Any = nets["condition"]
@@ -329,7 +329,8 @@ def evaluate(trained: Trained, split: str) -> dict[str, float]:
     }
 
 
-# --- drawing -------------------------------------------------------------------------------------------------------
+# --- drawing
+# -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
