@@ -275,7 +275,8 @@ class NumpyLearner:
     def step(self, batch: Batch) -> None:
         values = self.stepper.step(batch, self.noise)
         self.parts += [name for name in values if name not in self.parts]
-        self._sums = np.pad(self._sums, (0, len(self.parts) - len(self._sums)))
+        if len(self._sums) < len(self.parts):
+            self._sums = np.pad(self._sums, (0, len(self.parts) - len(self._sums)))
         means = np.array([float(values.get(name, 0.0)) for name in self.parts])
         self._sums += len(next(iter(batch.values()))) * means
 
