@@ -8,13 +8,17 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from epochal import settings
 from epochal.errors import EpochalError, UsageError
 from epochal.settings import Interval
 from epochal.settings.common import DataSettings, RecipeSettings
+
+# A busy machine is no fault of the code.
+unhurried = hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ examples = st.builds(
 )
 
 
+@unhurried
 @given(examples, examples)
 def test_a_difference_leads_from_one_to_the_other(old: Example, new: Example) -> None:
     """Forks rely on it: the parent with the recorded changes is the child."""
@@ -69,6 +74,7 @@ def test_a_difference_leads_from_one_to_the_other(old: Example, new: Example) ->
     assert settings.diff(old, old) == {}
 
 
+@unhurried
 @given(examples)
 def test_settings_survive_json(value: Example) -> None:
     """A run's saved settings start the same run again."""
@@ -77,12 +83,14 @@ def test_settings_survive_json(value: Example) -> None:
     assert settings.diff(value, saved) == {}
 
 
+@unhurried
 @given(examples)
 def test_flat_keys_name_every_value(value: Example) -> None:
     """A full patch over the defaults gives the settings back, so no key is lost or doubled."""
     assert settings.apply(Example(), settings.flatten(value)) == value
 
 
+@unhurried
 @given(examples, examples)
 def test_described_changes_name_key_and_values(old: Example, new: Example) -> None:
     """The log's reader sees what changed: one line a changed key, in the form `key: old → new`."""
@@ -104,6 +112,7 @@ def test_change_is_written_as_people_write_it() -> None:
     ]
 
 
+@unhurried
 @given(st.one_of(finite, st.integers(), st.text(), st.none(), st.booleans(), st.lists(st.integers())))
 def test_any_value_is_stored_in_range_or_refused_with_its_name(value: Any) -> None:
     """Fuzzed values never crash and never slip past the interval."""
