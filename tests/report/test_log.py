@@ -158,7 +158,7 @@ def test_losses_on_other_data_do_not_compare(recipe: Recipe, lab: Lab, make: Mak
     make("v1", drawn=True, evaluation={"test": {"psnr": 25.0}})
     top = sections(log.write(recipe, lab).read_text("utf-8"))["All versions compared"]
     assert "Numbers of different data do not compare." in top
-    assert "- A: MNIST, `" in top and "- B: drawn glyphs, `" in top
+    assert "- A. MNIST: `" in top and "- B. drawn glyphs: `" in top
 
 
 def test_pictures_move_with_the_log(recipe: Recipe, lab: Lab, study: dict[str, Run], tmp_path: Path) -> None:

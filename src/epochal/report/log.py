@@ -86,14 +86,15 @@ def _top(teller: Teller, runs: Sequence[Run]) -> list[str]:
     """Title, data, lineage, and the tables over all versions."""
     say, recipe = teller.say, teller.recipe
     lines = [f"# {say('title', recipe=plain(recipe.name))}", "", plain(recipe.summary), ""]
-    lines += [f"- {say('data')}: {line}" for line in _data(runs, say)]
+    lines += [f"- {say('data')}: {line}" for line in _data(teller, runs)]
     lines += [f"- {say('runs in all')}: {len(runs)}", "", f"## {say('lineage')}", ""]
     lines += fence(_tree(teller.entries, say))
     lines += ["", f"## {say('comparison')}"]
     return [*lines, *_metric_tables(teller), *_loss_table(teller)]
 
 
-def _data(runs: Sequence[Run], say: Say) -> list[str]:
+def _data(teller: Teller, runs: Sequence[Run]) -> list[str]:
+    say = teller.say
     lines: set[str] = set()
     for run in runs:
         if not run.meta["data"]:
@@ -101,7 +102,7 @@ def _data(runs: Sequence[Run], say: Say) -> list[str]:
             continue
         kind = say("drawn" if study.is_drawn(run) else "real")
         digest = str(run.meta["data"].get("sha256") or "")
-        told = f"{plain(study.data_title(run))} ({kind})"
+        told = f"{teller.data(run)} ({kind})"
         lines.add(f"{told}, SHA-256 {code(digest)}" if digest else told)
     return sorted(lines)
 
@@ -153,7 +154,7 @@ def _metric_tables(teller: Teller) -> list[str]:
             n = max(summary.n for summary in numbers.values())
             smallest = min(smallest, n)
             cells = [str(numbers[name]) if name in numbers else "–" for name in names]
-            rows.append([teller.title(variant), plain(study.data_title(variant.shown)), str(n), *cells])
+            rows.append([teller.title(variant), teller.data(variant.shown), str(n), *cells])
         lines += [f"{say('metrics')} {say('split', split=plain(split))}:", ""]
         lines += [*table(head, rows, right=range(2, len(head))), ""]
     several = len({study.data_title(variant.shown) for variant in variants}) > 1
@@ -171,7 +172,7 @@ def _loss_table(teller: Teller) -> list[str]:
             continue
         reference = study.reported(teller.recipe, variant.shown).get("loss")
         letter = letters.get(section.kind_of_loss(variant.shown), "?")
-        data = plain(study.data_title(variant.shown))
+        data = teller.data(variant.shown)
         done = str(variant.shown.meta["epochs_done"])
         compares = reference is not None and not section.why_not(teller, variant)
         told = f"{reference:g}" if compares else "–"
@@ -181,7 +182,7 @@ def _loss_table(teller: Teller) -> list[str]:
     head = [say(key) for key in ("version", "on", "epochs", "n", "loss", "reported", "definition")]
     lines = ["", f"### {say('losses')}", "", *table(head, rows, right=(2, 3, 4, 5)), ""]
     lines.append(say("loss how" if len(letters) > 1 else "same definition"))
-    return [*lines, "", *(f"- {letter}: {kind}" for kind, letter in letters.items())]
+    return [*lines, "", *(f"- {letter}. {kind}" for kind, letter in letters.items())]
 
 
 def _own_command(recipe: Recipe, lab: Lab, lang: str) -> list[str]:

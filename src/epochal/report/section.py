@@ -57,6 +57,13 @@ class Teller:
         status = "" if variant.counted else f" ({self.say('interrupted' if run.interrupted else run.status)})"
         return plain(variant.title) + status
 
+    def data(self, run: Run) -> str:
+        """What a run was trained on, in the log's language."""
+        glyphs = run.meta["data"].get("name") == "glyphs"
+        name = self.say("glyphs") if glyphs else plain(study.data_name(run))
+        limit = study.data_limit(run)
+        return name if limit is None else self.say("limited", data=name, n=limit)
+
     def letters(self) -> dict[str, str]:
         """A letter for each kind of loss (its definition on its data), in order of appearance."""
         kinds = dict.fromkeys(kind_of_loss(variant.shown) for variant in self.variants())
@@ -95,7 +102,7 @@ def tell(teller: Teller, entry: Entry, variant: Variant, pictures: Sequence[Pure
 def kind_of_loss(run: Run) -> str:
     """The loss and the data it was measured on, as Markdown; empty when it was not recorded."""
     text = definition(run)
-    return f"{plain(study.data_name(run))}, {code(text)}" if text else ""
+    return f"{plain(study.data_name(run))}: {code(text)}" if text else ""
 
 
 def definition(run: Run) -> str:

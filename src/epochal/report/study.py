@@ -172,8 +172,14 @@ def data_name(run: Run) -> str:
 def data_title(run: Run) -> str:
     """What a run was trained on, as a title says it: "drawn glyphs", "MNIST, 256 training items"."""
     title = data_name(run)
-    limit = settings.flatten(run.settings).get("data.limit")
+    limit = data_limit(run)
     return title if limit is None else f"{title}, {limit} training items"
+
+
+def data_limit(run: Run) -> int | None:
+    """The number of training items that a run was limited to."""
+    limit = settings.flatten(run.settings).get("data.limit")
+    return None if limit is None else int(limit)
 
 
 def run_title(run: Run) -> str:
