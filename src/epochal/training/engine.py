@@ -86,7 +86,7 @@ def train(
 def load(
     recipe: Recipe, run: Run, *, which: str = "best", device: str = "auto", settings: Any = None
 ) -> Trained:
-    """A run's networks in float32 and eval mode.
+    """A run's networks in float32, in eval mode and without gradients (`net.requires_grad_()` to train on).
 
     Args:
         recipe: the run's recipe.
@@ -118,7 +118,7 @@ def load(
                 f"the checkpoint {path} does not fit the networks of {recipe.name}: {error}",
                 hint="The recipe has changed since this run; check out the code of the commit that run.json names.",
             ) from error
-        net.to(where).eval()
+        net.to(where).eval().requires_grad_(False)
     return Trained(settings=settings, nets=nets, device=str(where), seed=run.seed)
 
 
