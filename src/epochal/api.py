@@ -337,9 +337,9 @@ def generate(
     if not target.parent.is_dir():
         raise UsageError(f"There is no folder {target.parent} to write {target.name} to.")
     grid = found.generate(_trained(found, one, which, device), wanted)
-    from epochal.report import figures
+    from epochal.report import figures, study
 
-    figures.draw(grid, target)
+    figures.draw(grid, target, subtitle=study.run_title(one))
     return target
 
 
