@@ -96,6 +96,7 @@ def run(
     seeds: int = 1,
     device: str = "auto",
     precision: str = "auto",
+    threads: int | None = None,
     lab: LabLike = None,
     name: str | None = None,
     note: str | None = None,
@@ -113,6 +114,7 @@ def run(
         seeds: number of runs, with the seeds `seed`, `seed + 1`, …
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: "auto" (measured), "float32" or "bfloat16".
+        threads: CPU threads; default: measured with the precision.
         lab: folder that holds the runs.
         name: what to call the runs, instead of the version's name.
         note: a remark, kept with every run.
@@ -129,14 +131,14 @@ def run(
     from_file = [(str(settings_file), settings_room.read_file(settings_file))] if settings_file else []
     resolved = settings_room.layered(base, [*from_file, ("", patch or {})])
     parent = registry.settings_of(found, chosen.parent) if chosen.parent else base
-    _check(found, resolved, seed=seed, seeds=seeds, device=device, precision=precision)
+    _check(found, resolved, seed=seed, seeds=seeds, device=device, precision=precision, threads=threads)
     fields = {
         "version": chosen.name,
         "name": name,
         "parent_version": chosen.parent,
         "patch": settings_room.diff(parent, resolved),
     }
-    plan = _Plan(found, registry.recipe_path(recipe), resolved, fields, note, device, precision)
+    plan = _Plan(found, registry.recipe_path(recipe), resolved, fields, note, device, precision, threads)
     return _train_seeds(plan, _lab(lab), seed, seeds, show=show, keep_going=keep_going)
 
 
@@ -152,6 +154,7 @@ def fork(
     seeds: int = 1,
     device: str = "auto",
     precision: str = "auto",
+    threads: int | None = None,
     recipe: str | None = None,
     lab: LabLike = None,
     show: bool = True,
@@ -170,6 +173,7 @@ def fork(
         seeds: number of forks, with consecutive seeds.
         device: see `run`.
         precision: see `run`.
+        threads: see `run`.
         recipe: recipe file, where the parent's own is not known on this machine.
         lab: folder that holds the runs.
         show: whether to print progress.
@@ -191,7 +195,7 @@ def fork(
             f"This fork of {parent.id} would change nothing.",
             hint="Give a setting to change (--loss.grey-weight 0.1), or another --seed.",
         )
-    _check(found, new, seed=first, seeds=seeds, device=device, precision=precision)
+    _check(found, new, seed=first, seeds=seeds, device=device, precision=precision, threads=threads)
     fields = {
         "version": parent.version,
         "name": name or _name_of(parent, changes),
@@ -199,7 +203,8 @@ def fork(
         "parent_version": parent.version,
         "patch": changes,
     }
-    plan = _Plan(found, file, new, fields, note, device, precision, parent if warm_start else None)
+    started_from = parent if warm_start else None
+    plan = _Plan(found, file, new, fields, note, device, precision, threads, started_from)
     if draft:
         return [plan.record(home, one, [first], status="draft") for one in range(first, first + seeds)]
     return _train_seeds(plan, home, first, seeds, show=show, keep_going=keep_going)
@@ -499,6 +504,7 @@ class _Plan:
     note: str | None
     device: str
     precision: str
+    threads: int | None = None
     warm_start: Run | None = None
 
     def record(self, lab: Lab, seed: int, seeds: Sequence[int], status: str = "running") -> Run:
@@ -540,6 +546,7 @@ def _train_seeds(plan: _Plan, lab: Lab, seed: int, seeds: int, *, show: bool, ke
             fresh=True,
             device=plan.device,
             precision=plan.precision,
+            threads=plan.threads,
             warm_start=plan.warm_start,
             show=show,
             keep_going=keep_going,
@@ -597,13 +604,24 @@ def _draw(recipe: Recipe, one: Run) -> None:
         )
 
 
-def _check(recipe: Recipe, settings: Any, *, seed: int, seeds: int, device: str, precision: str) -> None:
+def _check(
+    recipe: Recipe,
+    settings: Any,
+    *,
+    seed: int,
+    seeds: int,
+    device: str,
+    precision: str,
+    threads: int | None = None,
+) -> None:
     """Refuses what can be refused before a run is made."""
     for name, value, least in (("seed", seed, 0), ("seeds", seeds, 1)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise UsageError(
                 f"{name} = {value} is not allowed.", hint=f"{name} must be a whole number >= {least}."
             )
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads = {threads} is too few.", hint="Give at least 1.")
     if precision not in PRECISIONS:
         raise UsageError(f"Unknown precision {precision!r}.", hint=f"Choose one of {', '.join(PRECISIONS)}.")
     from epochal.systems import data

@@ -63,6 +63,7 @@ def main(words: list[str]) -> int:
         seeds=typed.seeds,
         device=typed.device,
         precision=typed.precision,
+        threads=typed.threads,
         recipe=typed.recipe,
         lab=typed.lab,
         show=not typed.quiet,

@@ -143,6 +143,7 @@ def add_seed_options(parser: Parser, seed: str) -> None:
     parser.add_argument("--seeds", type=whole, default=1, metavar="N", help="train N runs, seeds S to S+N-1")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--precision", default="auto", help="auto (measured), float32, bfloat16")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: measured)")
     parser.add_argument("--name", help="what to call the run")
     parser.add_argument("--note", metavar="TEXT", help="a remark, kept with the run")
 

@@ -61,6 +61,7 @@ def main(words: list[str]) -> int:
         seeds=typed.seeds,
         device=typed.device,
         precision=typed.precision,
+        threads=typed.threads,
         lab=typed.lab,
         name=typed.name,
         note=typed.note,
