@@ -47,7 +47,7 @@ def main() -> int:
         [
             "# How soon a command answers",
             "",
-            f"Written by `python benchmarks/startup.py --times {options.times}`: whole processes, n = {options.times} each, "
+            f"Written by `python benchmarks/startup.py`: whole processes, n = {options.times} each, "
             f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores.",
             "",
             "| command | median, ms | range, ms | at most |",

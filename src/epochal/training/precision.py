@@ -98,9 +98,7 @@ def choose(
     reference = _probe(make, batches[0], device, pool[0])
     entrants = {pool[0]: _learner(make, device, pool[0])}
     for candidate in pool[1:]:
-        with suppress(
-            RuntimeError, EpochalError
-        ):  # a layer without bfloat16 support is no error: it is not a candidate
+        with suppress(RuntimeError, EpochalError):  # a layer without bfloat16 support: no candidate
             if _agrees(_probe(make, batches[0], device, candidate), reference):
                 entrants[candidate] = _learner(make, device, candidate)
     times = _race(entrants, batches, device)
