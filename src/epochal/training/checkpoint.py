@@ -23,7 +23,13 @@ def write(path: Path, tensors: Mapping[str, torch.Tensor], state: Mapping[str, A
         tensors: stored contiguous; a reader copies them into tensors of its own layout.
         state: any JSON value; floats survive exactly (JSON's shortest round-trip form).
     """
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    plain: dict[str, torch.Tensor] = {}
+    written: set[int] = set()
+    for name, tensor in tensors.items():
+        stored = tensor.detach().cpu().contiguous()
+        # Tied weights are stored under each of their names: safetensors refuses tensors that share memory.
+        plain[name] = stored.clone() if stored.data_ptr() in written else stored
+        written.add(stored.data_ptr())
     atomic.write_bytes(path, save(plain, metadata={"state": json.dumps(state)}))
 
 

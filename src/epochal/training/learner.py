@@ -317,6 +317,7 @@ class NumpyLearner:
 def _prepare(nets: Mapping[str, nn.Module], device: torch.device, choices: Choices) -> dict[str, Tensor]:
     """Moves the networks to the device in the chosen form; returns the float32 masters of rounded weights."""
     masters: dict[str, Tensor] = {}
+    of: dict[int, Tensor] = {}  # the master of each parameter: tied ones share theirs
     for net_name, net in nets.items():
         net.to(device)
         if choices.layout == "channels_last":
@@ -328,8 +329,10 @@ def _prepare(nets: Mapping[str, nn.Module], device: torch.device, choices: Choic
                 if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
                     for name, parameter in module.named_parameters(recurse=False):
                         qualified = ".".join(filter(None, (net_name, module_name, name)))
-                        masters[qualified] = parameter.detach().clone()
-                        parameter.data = parameter.data.bfloat16()
+                        if id(parameter) not in of:
+                            of[id(parameter)] = parameter.detach().clone()
+                            parameter.data = parameter.data.bfloat16()
+                        masters[qualified] = of[id(parameter)]
             net.register_forward_pre_hook(_narrow, with_kwargs=True)
             net.register_forward_hook(lambda _m, _i, output: _map(output, _widened))
     return masters
