@@ -153,7 +153,7 @@ def two_phases(probe: Probe) -> Recipe:
         return Task(
             train={"x": ring[: settings.data.limit]},
             batch_size=settings.batch_size,
-            prepare=lambda batch: Batch(batch),
+            prepare=Batch,
             phases=[
                 Phase(
                     "discriminator", ("discriminator",), discriminate, adam, "-log D(x) - log(1 - D(G(z)))"
@@ -214,7 +214,7 @@ def numpy_step(probe: Probe) -> Recipe:
         return Task(
             train=probe.data({"x": x, "y": 2 * x + 1}),
             batch_size=settings.batch_size,
-            prepare=lambda batch: Batch(batch),
+            prepare=Batch,
             stepper=Line(probe, settings.lr),
         )
 
