@@ -181,6 +181,8 @@ class _Session:
         elif resume:  # killed before its first checkpoint: it starts again, and so do its logs
             self._truncate(after_step=0)
         self.place.of_epochs = settings.epochs
+        if warm_start is not None and not resume:
+            self._save()  # a kill before the first checkpoint must not lose where it started from
 
     def _on_device(self, column: Any) -> Any:
         if self.task.stepper is not None:
