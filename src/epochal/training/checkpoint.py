@@ -46,6 +46,8 @@ def read(path: Path, device: str | torch.device = "cpu") -> tuple[dict[str, torc
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
             state = json.loads((file.metadata() or {})["state"])
+            if not isinstance(state, dict):
+                raise ValueError("its state is no object")
             return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118 - not a dict
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise EpochalError(

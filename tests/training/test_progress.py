@@ -1,0 +1,69 @@
+"""What a run says: plain lines without a terminal, a bar with one, and all of it in console.log."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from epochal.training.progress import Progress
+
+
+def speak(progress: Progress) -> None:
+    """One epoch of two, as the engine tells it."""
+    progress.line("run: cpu (float32)")
+    progress.begin(1, 0)
+    progress.advance(1, 500, {"loss": 2.0})
+    progress.epoch(1, 1000, {"loss": 1.25, "kl": 0.5}, {"loss": 1.5})
+    progress.close()
+
+
+def test_plain_lines_without_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line an epoch, to standard error, none for the steps; console.log holds the same."""
+    speak(Progress(tmp_path / "console.log", show=True, epochs=2, items=1000))
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert out == "" and lines[0] == "run: cpu (float32)" and len(lines) == 2
+    assert (
+        lines[1].startswith("epoch 1/2  ")
+        and "/s  loss 1.2500  kl 0.5000  |  validation loss 1.5000" in lines[1]
+    )
+    assert (tmp_path / "console.log").read_text() == err
+
+
+def test_a_quiet_run_still_writes_its_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`show=False` prints nothing; the next life of a run adds to the log of the first."""
+    for _ in range(2):
+        speak(Progress(tmp_path / "console.log", show=False, epochs=2, items=1000))
+    assert capsys.readouterr() == ("", "")
+    assert (tmp_path / "console.log").read_text().count("epoch 1/2") == 2
+
+
+def test_a_bar_on_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loss parts, items a second and time left; markup in a name is printed as it is."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    progress = Progress(tmp_path / "console.log", show=True, epochs=2, items=1000)
+    speak(progress)
+    progress.line("[bold]kept[/bold]")
+    err = capsys.readouterr().err
+    assert "epoch 1/2" in err and "loss 2.0000" in err and "left" in err
+    assert "[bold]kept[/bold]" in (tmp_path / "console.log").read_text()
+
+
+def test_the_rate_counts_from_where_the_epoch_was_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Items of an earlier life are not this one's speed."""
+    from epochal.training import progress as module
+
+    now = iter([0.0, 10.0, 12.0])
+    monkeypatch.setattr(module.time, "perf_counter", lambda: next(now))
+    progress = Progress(tmp_path / "console.log", show=False, epochs=1, items=1000)
+    progress.begin(1, 600)
+    assert progress.rate(1000) == 200.0
