@@ -37,8 +37,8 @@ NEWER_PYTHONS = ("python3.13", "python3.12", "python3.11", "python3.14", "python
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PROBE_SECONDS = 8.0
 # The demo's versions and their epochs: readable digits in two minutes of training on two cores.
-DEMO = (("model-1", 4), ("model-2", 4), ("model-3", 10), ("model-4", 6))
-DEMO_IMAGES = 16000
+DEMO = (("model-1", 4), ("model-2", 4), ("model-3", 6), ("model-4", 5))
+DEMO_IMAGES = 12000
 DEMO_DATA = ("--data.source", "glyphs")
 GIGABYTE = 1e9
 
