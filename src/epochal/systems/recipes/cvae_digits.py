@@ -385,13 +385,7 @@ def styles_grid(
     levels = condition.levels if levels is None else levels
     latent = decoder.dense1.in_features - 11
     styles = torch.randn(rows, latent, device=rng.device, generator=rng)
-    return _ten_digits(
-        nets,
-        styles,
-        levels,
-        [f"style {i + 1}" for i in range(rows)],
-        "One handwriting a group of rows, ten digits",
-    )
+    return _ten_digits(nets, styles, levels, f"Ten digits in {rows} handwriting{'s' * (rows > 1)}")
 
 
 def transfer(trained: Trained, request: Request, levels: tuple[float, ...]) -> ImageGrid:
@@ -417,30 +411,28 @@ def transfer(trained: Trained, request: Request, levels: tuple[float, ...]) -> I
         misfit = vae.squared_error(many, nets["decoder"](mean, c)) + vae.gaussian_kl(mean, log_variance)
     best = int(misfit.argmin())
     digit = int(classes[best])
-    grid = _ten_digits(
-        nets, mean[best : best + 1], levels, ["as drawn"], f"The handwriting of a drawn {digit}, ten digits"
-    )
-    return grid
+    title = f"Ten digits in the handwriting of a drawn {digit}"
+    return _ten_digits(nets, mean[best : best + 1], levels, title)
 
 
-def _ten_digits(
-    nets: Nets, styles: Any, levels: tuple[float, ...], names: list[str], title: str
-) -> ImageGrid:
+def _ten_digits(nets: Nets, styles: Any, levels: tuple[float, ...], title: str) -> ImageGrid:
+    """Rows: each latent vector of styles (n, latent) at every level; columns: the digits."""
     import torch
 
     labels = torch.arange(10, device=styles.device)
     rows, images = [], []
-    for name, z in zip(names, styles, strict=True):
+    for number, z in enumerate(styles, start=1):
+        style = f"style {number}, " if len(styles) > 1 else ""
         for level in levels:
             t = torch.full((10,), level, device=styles.device)
             images.append(_draw(nets, z.expand(10, -1), labels, t))
-            rows.append(f"{name}, t = {level:g}")
+            rows.append(f"{style}t = {level:g}")
     return ImageGrid(
         torch.stack([torch.as_tensor(i) for i in images]).numpy(),
         title=title,
         rows=rows,
         columns=[str(d) for d in range(10)],
-        row_axis="handwriting and thickness t",
+        row_axis="handwriting, thickness t" if len(styles) > 1 else "thickness t",
         column_axis="digit",
     )
 
