@@ -63,7 +63,7 @@ class Progress:
             return
         rate = self.rate(done)
         left = (self.items - done + (self.epochs - epoch) * self.items) / rate if rate else 0.0
-        info = f"{_values(values)}  {rate:,.0f}/s  {_duration(left)} left"
+        info = f"{_values(values)}  {rate:,.0f} items/s  {_duration(left)} left"
         self._bar.update(self._task, completed=done, info=info)
 
     def rate(self, done: int) -> float:
@@ -76,7 +76,7 @@ class Progress:
         """An epoch is done."""
         seconds = time.perf_counter() - self._started
         text = (
-            f"epoch {epoch}/{self.epochs}  {_duration(seconds)}  {self.rate(done):,.0f}/s  {_values(train)}"
+            f"epoch {epoch}/{self.epochs}  {_duration(seconds)}  {self.rate(done):,.0f} items/s  {_values(train)}"
         )
         if validation:
             text += f"  |  validation {_values(validation)}"
