@@ -38,6 +38,7 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tupl
         return {c: speed[c.precision][c.layers] for c in entrants}
 
     monkeypatch.setattr(precision, "_race", race)
+    monkeypatch.setattr(precision, "_busy", lambda: False)
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Dropout(0.5), nn.ConvTranspose2d(4, 1, 3))
     task = Task({}, 8, [Phase("p", ("net",), loss, Optimiser(), "mean squared error")])
@@ -95,6 +96,14 @@ def test_the_choice_is_made_once(trial: Any) -> None:
     trial(precision="float32")
     trial(threads=2)
     assert len(trial.raced) == 4
+
+
+def test_what_is_measured_on_a_busy_machine_is_not_kept(trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other programs spoil the stopwatch: the choice serves this run only, and the answer says so."""
+    monkeypatch.setattr(precision, "_busy", lambda: True)
+    assert "measures again" in trial()[1]
+    trial()
+    assert len(trial.raced) == 2
 
 
 def test_a_damaged_cache_costs_one_trial(trial: Any) -> None:

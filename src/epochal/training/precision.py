@@ -95,6 +95,7 @@ def choose(
         return cached, "measured before on this machine"
     if threads is None and device.type == "cpu" and pool[0].threads > 1:
         pool += [replace(candidate, threads=1) for candidate in pool[1:]]
+    busy = _busy()
     reference = _probe(make, batches[0], device, pool[0])
     entrants = {pool[0]: _learner(make, device, pool[0])}
     for candidate in pool[1:]:
@@ -103,9 +104,12 @@ def choose(
                 entrants[candidate] = _learner(make, device, candidate)
     times = _race(entrants, batches, device)
     best = min(times, key=lambda c: times[c])
-    store.put(best)
     ratio = times[pool[0]] / times[best]
-    return best, f"{ratio:.1f}x the speed of {pool[0]}" if best != pool[0] else "nothing tried was faster"
+    how = f"{ratio:.1f}x the speed of {pool[0]}" if best != pool[0] else "nothing tried was faster"
+    if busy:
+        return best, f"{how}; other programs were busy, so the next run measures again"
+    store.put(best)
+    return best, how
 
 
 def _probe(
@@ -179,6 +183,11 @@ class _Store:
         with suppress(OSError, EpochalError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             atomic.write_json(self.path, asdict(choices))
+
+
+def _busy() -> bool:
+    """Whether other programs used over half of the cores in the last minute; what is measured then is not kept."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] > _cores() / 2
 
 
 def _cores() -> int:

@@ -75,9 +75,7 @@ class Progress:
     ) -> None:
         """An epoch is done."""
         seconds = time.perf_counter() - self._started
-        text = (
-            f"epoch {epoch}/{self.epochs}  {_duration(seconds)}  {self.rate(done):,.0f} items/s  {_values(train)}"
-        )
+        text = f"epoch {epoch}/{self.epochs}  {_duration(seconds)}  {self.rate(done):,.0f} items/s  {_values(train)}"
         if validation:
             text += f"  |  validation {_values(validation)}"
         self.line(text)
