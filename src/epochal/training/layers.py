@@ -217,19 +217,20 @@ _FEW_CHANNELS = 4  # up to here a transposed convolution is bound by reading its
 def _scatter(x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
     """A transposed convolution of stride 1 to few channels: one plane a kernel element, added at its offset.
 
-    x (B, C_in, H, W), weight (C_in, C_out, kh, kw) → (B, C_out, H + kh - 1 - 2·ph, W + kw - 1 - 2·pw); sums in float32.
+    x (B, C_in, H, W), weight (C_in, C_out, kh, kw) → (B, C_out, H + kh - 1 - 2·ph, W + kw - 1 - 2·pw); sums in float32 or wider.
     """
     batch, _, height, width = x.shape
     channels_in, channels, kh, kw = weight.shape
     planes = weight.reshape(channels_in, -1).t().mm(_rows(x).t()).view(channels, kh, kw, batch, height, width)
-    total = torch.zeros(channels, batch, height + kh - 1, width + kw - 1)
+    wide = torch.promote_types(x.dtype, torch.float32)
+    total = torch.zeros(channels, batch, height + kh - 1, width + kw - 1, dtype=wide)
     for i in range(kh):
         for j in range(kw):
             total[:, :, i : i + height, j : j + width] += planes[:, i, j]
     (ph, pw), (h, w) = padding, total.shape[2:]
     y = total[:, :, ph : h - ph, pw : w - pw]
     if bias is not None:
-        y = y + bias.float().view(-1, 1, 1, 1)
+        y = y + bias.to(wide).view(-1, 1, 1, 1)
     return y.transpose(0, 1).to(x.dtype)
 
 
