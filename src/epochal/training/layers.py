@@ -217,7 +217,8 @@ _FEW_CHANNELS = 4  # up to here a transposed convolution is bound by reading its
 def _scatter(x: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
     """A transposed convolution of stride 1 to few channels: one plane a kernel element, added at its offset.
 
-    x (B, C_in, H, W), weight (C_in, C_out, kh, kw) → (B, C_out, H + kh - 1 - 2·ph, W + kw - 1 - 2·pw); sums in float32 or wider.
+    x (B, C_in, H, W), weight (C_in, C_out, kh, kw) → (B, C_out, H + kh - 1 - 2·ph, W + kw - 1 - 2·pw); sums
+    are in float32, or wider where x is.
     """
     batch, _, height, width = x.shape
     channels_in, channels, kh, kw = weight.shape
