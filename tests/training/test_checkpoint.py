@@ -147,3 +147,13 @@ def test_every_truncation_is_noticed(tmp_path: Path) -> None:
         path.write_bytes(whole[:length])
         with pytest.raises(EpochalError, match="cannot be read"):
             checkpoint.read(path)
+
+
+def test_a_misfit_is_named_by_name_and_shape() -> None:
+    """Copying would repeat a smaller tensor into a larger one and go on with another network."""
+    own = {"a": torch.zeros(2, 1), "b": torch.zeros(3)}
+    assert checkpoint.misfit(own, {"a": torch.ones(2, 1), "b": torch.ones(3)}) is None
+    assert checkpoint.misfit(own, {"a": torch.ones(1, 1), "b": torch.ones(3)}) == "a is 1x1, not 2x1"
+    assert checkpoint.misfit(own, {"a": torch.ones(2, 1)}) == "b is missing"
+    more = {"a": torch.ones(()), "b": torch.ones(3), "c": torch.ones(1)}
+    assert checkpoint.misfit(own, more) == "c is not in the network (and 1 more)"

@@ -49,8 +49,29 @@ def read(path: Path, device: str | torch.device = "cpu") -> tuple[dict[str, torc
             if not isinstance(state, dict):
                 raise ValueError("its state is no object")
             return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118 - not a dict
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
+        reason = "it is another program's" if isinstance(error, KeyError) else error
         raise EpochalError(
-            f"the checkpoint {path} cannot be read ({error}).",
-            hint="Restore it from a copy, or use the other checkpoint of the run (best or last).",
+            f"the checkpoint {path} cannot be read ({reason}).",
+            hint="Restore it from a copy. To evaluate or generate, the run's other one may do: --checkpoint last.",
         ) from error
+
+
+def misfit(own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> str | None:
+    """How tensors of a file differ from those they are to fill, by name and shape; None when they fit.
+
+    Copying alone would not tell: a smaller tensor is silently repeated into a larger one.
+    """
+    wrong = [f"{name} is missing" for name in own if name not in found]
+    wrong += [f"{name} is not in the network" for name in found if name not in own]
+    wrong += [
+        f"{name} is {_shape(found[name])}, not {_shape(tensor)}"
+        for name, tensor in own.items()
+        if name in found and found[name].shape != tensor.shape
+    ]
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    return wrong[0] + more if wrong else None
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a scalar"

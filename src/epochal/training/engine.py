@@ -20,7 +20,7 @@ import torch
 
 from epochal.errors import EpochalError, UsageError
 from epochal.journal import Run
-from epochal.training import checkpoint, devices
+from epochal.training import checkpoint, devices, soundness
 from epochal.training import precision as precision_
 from epochal.training.learner import Choices, Learner, NumpyLearner, TorchLearner
 from epochal.training.progress import Progress
@@ -111,13 +111,13 @@ def load(
     for net_name, net in nets.items():
         prefix = f"weights/{net_name}."
         found = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        try:
-            net.load_state_dict(found)
-        except RuntimeError as error:
+        wrong = checkpoint.misfit(net.state_dict(), found)
+        if wrong is not None:
             raise EpochalError(
-                f"the checkpoint {path} does not fit the networks of {recipe.name}: {error}",
+                f"the checkpoint {path} does not fit the networks of {recipe.name}: {net_name}.{wrong}.",
                 hint="The recipe has changed since this run; check out the code of the commit that run.json names.",
-            ) from error
+            )
+        net.load_state_dict(found)
         net.to(where).eval().requires_grad_(False)
     return Trained(settings=settings, nets=nets, device=str(where), seed=run.seed)
 
@@ -163,6 +163,7 @@ class _Session:
         torch.manual_seed(derive(self.seed, "init"))
         self.nets: Nets = recipe.nets(settings)
         self.task: Task = recipe.build(settings, self.nets)
+        soundness.insist(recipe.name, self.task, self.nets)
         if self.task.stepper is not None:
             self.task.stepper.init(numpy_stream(self.seed, "init"))
         self.items = len(next(iter(self.task.train.values())))
@@ -447,7 +448,7 @@ class _Session:
             self.place = _Place(**state)
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise EpochalError(
-                f"the checkpoint {self.last} does not fit the run: {error}",
+                f"the checkpoint {self.last} does not fit the run: {error}.",
                 hint="It is another file's, or the recipe has changed since; run.json names the commit.",
             ) from error
         self._truncate(after_step=self.place.step)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from epochal.training import layers
+from epochal.training import checkpoint, layers
 from epochal.training.streams import derive, numpy_stream, torch_stream
 from epochal.training.task import Batch, Optimiser, Phase, Task
 
@@ -152,9 +152,13 @@ class TorchLearner:
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         own = self.weights()
+        given = {key.removeprefix("weights/"): t for key, t in state.items() if key.startswith("weights/")}
+        wrong = checkpoint.misfit(own, given)
+        if wrong is not None:
+            raise ValueError(wrong)
         with torch.no_grad():
             for name, tensor in own.items():
-                tensor.copy_(state[f"weights/{name}"])
+                tensor.copy_(given[name])
         for phase in self.phases:
             phase.load(state)
             phase.round()

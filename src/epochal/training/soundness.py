@@ -1,0 +1,49 @@
+"""What the engine insists on before it trains a task: mistakes of a recipe, said in the recipe's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from epochal.errors import EpochalError
+from epochal.training.task import Task
+
+
+def insist(recipe: str, task: Task, nets: Mapping[str, Any]) -> None:
+    """Refuses a task that could only fail inside the engine, or train on nothing.
+
+    Args:
+        recipe: its name, for the message.
+        task: what `build` gave.
+        nets: the networks by name.
+
+    Raises:
+        EpochalError: no items, columns of different length, nothing to train, an unknown network, two phases
+            of one name.
+    """
+    wrong = _fault(task, nets)
+    if wrong is not None:
+        raise EpochalError(f"The recipe {recipe} cannot be trained: {wrong[0]}.", hint=wrong[1])
+
+
+def _fault(task: Task, nets: Mapping[str, Any]) -> tuple[str, str] | None:
+    lengths = {name: len(column) for name, column in task.train.items()}
+    if not lengths or 0 in lengths.values():
+        return "its data hold no training items", "Check --data.limit and what its `build` puts into `train`."
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{name} {length:,}" for name, length in lengths.items())
+        return f"its columns differ in length ({shown})", "One row of each column makes an item."
+    if task.stepper is None and not task.phases:
+        return "it has neither phases nor a stepper", "Give its Task one of them."
+    names = [phase.name for phase in task.phases]
+    if len(set(names)) < len(names):
+        return (
+            f"two of its phases have one name ({', '.join(names)})",
+            "Logs and checkpoints tell them apart by name.",
+        )
+    for phase in task.phases:
+        unknown = [name for name in phase.trains if name not in nets]
+        if unknown or not phase.trains:
+            what = f"the network {unknown[0]!r}, which it does not have" if unknown else "nothing"
+            return f"its phase {phase.name} trains {what}", f"Networks: {', '.join(nets)}."
+    return None

@@ -1,0 +1,41 @@
+"""Mistakes of a recipe are said in its own words before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from epochal.errors import EpochalError
+from epochal.training import soundness
+from epochal.training.task import Optimiser, Phase, Task
+
+PHASE = Phase("p", ("net",), lambda nets, batch, rng: (batch["x"], {}), Optimiser(), "x")
+TASK = Task({"x": np.zeros(4), "y": np.zeros(4)}, batch_size=2, phases=(PHASE,))
+
+
+def test_a_sound_task_passes() -> None:
+    """Phases of known networks, columns of equal length; or a stepper and no phases."""
+    soundness.insist("r", TASK, {"net": object()})
+    stepper: Any = object()
+    soundness.insist("r", replace(TASK, phases=(), stepper=stepper), {})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train": {}}, "no training items"),
+        ({"train": {"x": np.zeros(0)}}, "no training items"),
+        ({"train": {"x": np.zeros(4), "y": np.zeros(3)}}, r"differ in length \(x 4, y 3\)"),
+        ({"phases": ()}, "neither phases nor a stepper"),
+        ({"phases": (PHASE, PHASE)}, "have one name"),
+        ({"phases": (replace(PHASE, trains=("nte",)),)}, "the network 'nte'"),
+        ({"phases": (replace(PHASE, trains=()),)}, "trains nothing"),
+    ],
+)
+def test_a_mistake_is_named(change: dict[str, Any], message: str) -> None:
+    """Each would otherwise fail deep in the engine, or train nothing and say nothing."""
+    with pytest.raises(EpochalError, match=message):
+        soundness.insist("r", replace(TASK, **change), {"net": object()})
