@@ -171,9 +171,10 @@ def _checksum(row: tuple[Any, ...]) -> int:
 def _save(path: Path, rows: dict[str, Row]) -> None:
     columns = ", ".join(("checksum", *Row._fields))
     places = ", ".join("?" * (1 + len(Row._fields)))
-    # A read-only lab, or a reader that keeps the old file open on Windows: listing works without.
+    # A read-only lab, a reader that keeps the old file open on Windows, or a run.json with a text that SQLite
+    # does not take: listing works without.
     with (
-        suppress(EpochalError, sqlite3.Error),
+        suppress(EpochalError, sqlite3.Error, ValueError, OverflowError),
         atomic.replacing(path) as temporary,
         closing(sqlite3.connect(temporary)) as database,
     ):

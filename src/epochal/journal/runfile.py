@@ -56,12 +56,13 @@ FIELDS: Final[dict[str, tuple[tuple[type, ...], Any]]] = {
     "process": ((dict, type(None)), None),
 }
 
-# Fields of text that reach file names, tables and terminals: no control characters in them.
+# Fields of text that reach file names, tables and terminals: no control characters in them, and no halves of
+# characters (lone surrogates), which no terminal and no database takes.
 _SHOWN = ("id", "recipe", "version", "name", "parent", "parent_version", "status", "created")
 # Fields that may hold floats that are not finite.
 _MEASURED = ("settings", "patch", "final", "evaluation")
 _ID = re.compile(r"[\w][\w.\-]{0,199}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def defaults() -> dict[str, Any]:
@@ -79,6 +80,8 @@ def fault(meta: Any) -> str | None:
         if name in meta and (not isinstance(meta[name], types) or isinstance(meta[name], bool)):
             allowed = " or ".join("null" if kind is type(None) else kind.__name__ for kind in types)
             return f"has {name} = {_short(meta[name])}, which must be {allowed}"
+        if types == (int,) and not abs(meta.get(name, 0)) < 2**63:
+            return f"has {name} = {_short(meta[name])}, a number too large"
     for name in _SHOWN:
         if _CONTROL.search(meta.get(name) or ""):
             return f"has control characters in {name} = {_short(meta[name])}"
