@@ -69,6 +69,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         EpochalError: the disk is full, broken, read-only …; names `path` and what to do.
     """
     target = Path(path)
+    if target.exists() and not target.is_file():
+        # Renaming over a device would put a plain file in its place.
+        what = "a folder" if target.is_dir() else "no plain file"
+        raise EpochalError(f"cannot write {target}: it is {what}.", hint="Choose another name.")
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{os.urandom(4).hex()}{_LEFTOVER_SUFFIX}")
     try:
         yield temporary

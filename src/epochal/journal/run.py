@@ -307,13 +307,16 @@ class Run:
         """Bytes of all its files. Linked folders are not entered."""
         return _size(self.path)
 
-    def delete(self) -> None:
+    def delete(self, *, own: bool = False) -> None:
         """Deletes the folder. It leaves the lab at once and whole, even if removing its files is interrupted.
+
+        Args:
+            own: also when this very process is noted as its trainer (a training that failed to begin).
 
         Raises:
             EpochalError: the run is still training, or the folder is no run, or it cannot be removed.
         """
-        if self.reload().alive():
+        if self.reload().alive() and not (own and self.meta["process"] == process.identity()):
             raise self._is_busy()
         doomed = self.path.with_name(f".deleted-{self.path.name}-{os.urandom(3).hex()}")
         try:
