@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 LabLike = Lab | str | Path | None
 Which = Literal["best", "last"]
 PRECISIONS = ("auto", "float32", "bfloat16")
+SPLITS = ("train", "validation", "test")
+_LARGEST_SEED = 2**63 - 1  # what databases and other programs hold in an integer
+_MOST_SEEDS = 10_000
 
 
 class TrainingEnded(EpochalError):
@@ -125,6 +128,7 @@ def run(
         UsageError: something about the call is wrong; no run was made.
         TrainingEnded: a training failed, diverged, or was interrupted.
     """
+    _check_name(name)
     found = registry.find(recipe)
     chosen = registry.version_of(found, version or _saved_version(found, settings_file))
     base = registry.settings_of(found, chosen.name)
@@ -186,7 +190,8 @@ def fork(
     home = _lab(lab)
     parent = home.find(ref)
     found, file = _recipe_of(parent, recipe)
-    old: Any = settings_room.from_dict(found.settings, parent.settings)
+    _check_name(name)
+    old = _settings_of(found, parent)
     new = settings_room.apply(old, patch or {})
     first = parent.seed if seed is None else seed
     changes = settings_room.diff(old, new)
@@ -236,7 +241,7 @@ def resume(
     """
     one = _lab(lab).find(ref)
     found, _ = _recipe_of(one, recipe)
-    settings: Any = settings_room.from_dict(found.settings, one.settings)
+    settings = _settings_of(found, one)
     done = one.meta["epochs_done"]
     if one.alive():
         raise EpochalError(
@@ -261,19 +266,27 @@ def resume(
         settings = settings_room.apply(settings, {"epochs": epochs})
     device = one.meta["device"] or "auto"
     _check(found, settings, seed=one.seed, seeds=1, device=device, precision="auto")
+    before = {name: one.meta[name] for name in ("status", "reason", "settings", "patch", "finished")}
+    written = _written(one)
     if epochs is not None:
         one.update(settings=settings_room.to_dict(settings), patch=_extended(one, epochs))
     precision = one.meta["precision"] or "auto"
-    _train(
-        found,
-        settings,
-        one,
-        resume=True,
-        device=device,
-        precision=precision,
-        show=show,
-        keep_going=keep_going,
-    )
+    try:
+        _train(
+            found,
+            settings,
+            one,
+            resume=True,
+            device=device,
+            precision=precision,
+            show=show,
+            keep_going=keep_going,
+        )
+    except Exception:
+        # A finished run stays one when the training of more epochs could not even begin.
+        if before["status"] == "finished" and _written(one) == written and not one.reload().alive():
+            one.update(**before)
+        raise
     return one.reload()
 
 
@@ -300,6 +313,8 @@ def evaluate(
     found, _ = _recipe_of(one, recipe)
     if found.evaluate is None:
         raise UsageError(f"The recipe {found.name} says nothing about evaluating its runs.")
+    if split not in SPLITS:
+        raise UsageError(f"There is no split {split!r}.", hint=f"Choose one of {', '.join(SPLITS)}.")
     trained = _trained(found, one, which, device)
     if found.needs is not None:
         trained = replace(trained, helpers=_helpers(found.needs(trained.settings), device, show))
@@ -341,6 +356,10 @@ def generate(
     target = Path(out or f"{one.id}.png")
     if not target.parent.is_dir():
         raise UsageError(f"There is no folder {target.parent} to write {target.name} to.")
+    if target.suffix.lower() not in ("", ".png") or (target.exists() and not target.is_file()):
+        raise UsageError(
+            f"{target} is no name for a picture.", hint="Pictures are PNG files: --out sevens.png"
+        )
     grid = found.generate(_trained(found, one, which, device), wanted)
     from epochal.report import figures, study
 
@@ -583,7 +602,7 @@ def _train(
     except Exception as problem:
         kept = [*before, one]
         if fresh and one.reload().meta["started"] is None:
-            one.delete()
+            one.delete(own=True)
             kept.remove(one)
         if not kept or not isinstance(problem, EpochalError):
             raise
@@ -615,10 +634,11 @@ def _check(
     threads: int | None = None,
 ) -> None:
     """Refuses what can be refused before a run is made."""
-    for name, value, least in (("seed", seed, 0), ("seeds", seeds, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    for name, value, least, most in (("seed", seed, 0, _LARGEST_SEED), ("seeds", seeds, 1, _MOST_SEEDS)):
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise UsageError(
-                f"{name} = {value} is not allowed.", hint=f"{name} must be a whole number >= {least}."
+                f"{name} = {value} is not allowed.",
+                hint=f"{name} must be a whole number from {least} to {most}.",
             )
     if threads is not None and threads < 1:
         raise UsageError(f"threads = {threads} is too few.", hint="Give at least 1.")
@@ -632,6 +652,31 @@ def _check(
     ours = {"auto", *(source.name for source in data.sources())}
     if recipe.settings().data.source in ours:
         data.resolve(settings.data.source, settings.data.dir)
+
+
+def _check_name(name: str | None) -> None:
+    """Refuses a name by which a run could not be found again."""
+    if name is not None and (not name.strip() or not name.isprintable() or any(c in name for c in ":@/\\")):
+        raise UsageError(
+            f"{name!r} is no name for a run.", hint="Use letters, digits, spaces and dashes; no : @ / or \\."
+        )
+
+
+def _settings_of(recipe: Recipe, one: Run) -> Any:
+    """A run's settings as the recipe understands them today."""
+    try:
+        return settings_room.from_dict(recipe.settings, one.settings)
+    except UsageError as problem:
+        raise UsageError(
+            f"The recipe {recipe.name} no longer takes the settings of {one.id}: {problem.what}",
+            hint="It has changed since; check out the commit that run.json names.",
+        ) from None
+
+
+def _written(one: Run) -> list[tuple[int, int]]:
+    """Tells whether anything was trained meanwhile: size and time of the log and the checkpoint."""
+    files = (one.path / "metrics.jsonl", one.checkpoints_dir / "last.safetensors")
+    return [(about.st_size, about.st_mtime_ns) for about in (file.stat() for file in files if file.exists())]
 
 
 def _recipe_of(one: Run, given: str | None) -> tuple[Recipe, Path | None]:
@@ -659,7 +704,7 @@ def _recipe_of(one: Run, given: str | None) -> tuple[Recipe, Path | None]:
 def _trained(recipe: Recipe, one: Run, which: str, device: str) -> Trained:
     from epochal.training import engine
 
-    return engine.load(recipe, one, which=which, device=device)
+    return engine.load(recipe, one, which=which, device=device, settings=_settings_of(recipe, one))
 
 
 def _helpers(
@@ -721,6 +766,11 @@ def _side(lab: Lab, name: str, recipe: str | None) -> Side:
     if fitting:
         return comparison.group(name, fitting)
     one = lab.find(name)
+    if recipe is not None and one.recipe != recipe:
+        raise UsageError(
+            f"No version or fork of {recipe} is called {label!r} in {lab.path}.",
+            hint=f"{one.id} is of the recipe {one.recipe}.",
+        )
     return comparison.Side(f"{one.label}@{one.seed}", [one])
 
 
