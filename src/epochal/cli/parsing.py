@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from epochal.errors import UsageError
+
+# argparse's phrases, and the same in words that name the cure.
+_ARGPARSE = (
+    (r"^argument (\S+): expected one argument$", r"\1 needs a value"),
+    (
+        r"^argument (\S+): invalid choice: (.*) \(choose from (.*)\)$",
+        r"\1 = \2 is not allowed; choose from \3",
+    ),
+    (r"^argument (\S+): invalid (.*) value: (.*)$", r"\1 = \3 is not allowed; it must be a \2"),
+    (r"^the following arguments are required: (.*)$", r"\1 is missing"),
+    (r"^unrecognized arguments: (.*)$", r"did not expect \1"),
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -108,9 +121,15 @@ class Parser(argparse.ArgumentParser):
         """The error for an option that neither the verb nor the settings know, with the nearest names."""
         from difflib import get_close_matches
 
+        from epochal.settings.patch import nearest
+
         typed = option.partition("=")[0]
-        names = [*self.value_of, *(f"--{key.replace('_', '-')}" for key in settings)]
-        near = get_close_matches(typed.replace("_", "-"), names, n=2, cutoff=0.6)
+        name = typed.lstrip("-")
+        # Without the dashes that all share, and which would make any two short names alike.
+        own = [own for own in self.value_of if own.startswith("--")]
+        found = get_close_matches(name.replace("_", "-"), [each[2:] for each in own], n=2, cutoff=0.6)
+        found += [key.replace("_", "-") for key in nearest(name, settings)]
+        near = [f"--{each}" for each in dict.fromkeys(found)]
         hint = (
             f"Did you mean {' or '.join(near)}?"
             if near
@@ -120,6 +139,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Called by argparse for a wrong or missing argument."""
+        for pattern, words in _ARGPARSE:
+            message = re.sub(pattern, words, message)
         raise UsageError(f"{self.verb}: {message}.", hint=f"`epochal {self.verb} --help` shows examples.")
 
 

@@ -12,6 +12,9 @@ from epochal.settings.patch import Patch, apply
 
 Settings = TypeVar("Settings")
 
+# Anything larger holds no settings.
+_MOST_BYTES = 16 * 2**20
+
 
 def layered(settings: Settings, layers: Iterable[tuple[str, Patch]]) -> Settings:
     """Settings after all patches, in order. Each layer is (where it comes from, patch).
@@ -40,7 +43,11 @@ def read_file(path: str | Path) -> dict[str, Any]:
     if file.is_dir():
         file = file / "run.json"
     try:
-        text = file.read_text(encoding="utf-8")
+        with file.open("rb") as opened:  # a pipe will do; a device without end must not fill the memory
+            content = opened.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise UsageError(f"Cannot read the settings file {file}: over {_MOST_BYTES:,} bytes.")
+        text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:
         reason = getattr(problem, "strerror", None) or "not a text file"
         raise UsageError(f"Cannot read the settings file {file}: {reason}.") from None
@@ -57,6 +64,8 @@ def _from_toml(file: Path, text: str) -> dict[str, Any]:
             f"{file} is not valid TOML: {problem}.",
             hint='Write lines like `epochs = 4` and `loss.grey_weight = 0.1`, and text in "quotes".',
         ) from None
+    except RecursionError:
+        raise UsageError(f"{file} is nested too deeply to hold settings.") from None
 
 
 def _from_json(file: Path, text: str) -> dict[str, Any]:
@@ -64,7 +73,7 @@ def _from_json(file: Path, text: str) -> dict[str, Any]:
 
     try:
         content = json.loads(text)
-    except json.JSONDecodeError as problem:
+    except (ValueError, RecursionError) as problem:
         raise UsageError(f"{file} is not valid JSON: {problem}.") from None
     settings = content.get("settings") if isinstance(content, dict) else None
     if not isinstance(settings, dict):

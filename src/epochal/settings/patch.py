@@ -85,13 +85,21 @@ def unknown_key(typed: str, known: Iterable[str]) -> UsageError:
     inside = [name for name in names if name.startswith(f"{key}.")]
     if inside:
         return UsageError(f"{key} is a group of settings, not one.", hint="In it: " + ", ".join(inside) + ".")
+    near = nearest(key, names)
+    hint = f"Did you mean {' or '.join(near)}?" if near else "Settings: " + ", ".join(names) + "."
+    return UsageError(f"There is no setting {typed!r}.", hint=hint)
+
+
+def nearest(typed: str, known: Iterable[str]) -> list[str]:
+    """The settings that a mistyped name may mean; a group's name means all that it holds."""
+    names = list(known)
+    key = typed.replace("-", "_")
     near = get_close_matches(key, names, n=3, cutoff=0.75)
     # People leave out the group: `--lr` for `--optim.lr`.
     last = {name: name.rpartition(".")[2] for name in names}
     ends = get_close_matches(key.rpartition(".")[2], set(last.values()), n=1, cutoff=0.75)
     near += [name for name in names if last[name] in ends and name not in near]
-    hint = f"Did you mean {' or '.join(near)}?" if near else "Settings: " + ", ".join(names) + "."
-    return UsageError(f"There is no setting {typed!r}.", hint=hint)
+    return near or [name for name in names if name.startswith(f"{key}.")]
 
 
 def _differ(old: Any, new: Any) -> bool:
