@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    _mend_streams()
     try:
         return _dispatch(words)
     except EpochalError as problem:
@@ -62,9 +63,19 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as problem:
         if debug:
             raise
-        print(f"epochal: {type(problem).__name__}: {problem}", file=sys.stderr)
-        print("  This is a fault in Epochal or in a recipe; --debug shows the traceback.", file=sys.stderr)
-        return 1
+        return _tell_fault(problem, "--json" in words)
+
+
+def _mend_streams() -> None:
+    """Makes printing possible where a stream is closed, or takes only some characters (a pipe on Windows)."""
+    import os
+
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the process's life
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _dispatch(words: list[str]) -> int:
@@ -78,8 +89,14 @@ def _dispatch(words: list[str]) -> int:
         return 0
     if words[0] not in VERBS:
         raise _unknown_verb(words[0])
+    import os
     import warnings
     from importlib import import_module
+
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UsageError("The folder you are in was deleted.", hint="Go to another one: cd ~") from None
 
     warnings.formatwarning = lambda message, *_, **__: f"epochal: warning: {message}\n"
     # A submodule named `list` would hide the built-in of that name in this module.
@@ -104,6 +121,44 @@ def _tell(problem: EpochalError, debug: bool) -> None:
         traceback.print_exception(problem)
     else:
         print(f"epochal: {problem}", file=sys.stderr)
+
+
+def _tell_fault(problem: Exception, json: bool) -> int:
+    """Says what nobody foresaw: where, when it happened in the user's own recipe file."""
+    if isinstance(problem, OSError) and problem.strerror:
+        named = "" if problem.filename is None else f" {problem.filename}"
+        what = f"{problem.strerror}:{named}" if named else f"{problem.strerror}."
+    else:
+        what = f"{type(problem).__name__}: {problem}"
+    place = _place_in_recipe(problem)
+    if place is not None:
+        hint = f"Raised by the recipe: {place}. --debug shows the traceback."
+    elif isinstance(problem, OSError):
+        hint = "The system refused this; --debug shows where."
+    else:
+        hint = "This is a fault in Epochal or in a recipe; --debug shows the traceback."
+    told = EpochalError(what, hint=hint)
+    try:
+        _tell(told, debug=False)
+        if json:
+            _tell_json(told)
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = None  # it is what failed: Python must not try again at exit
+    return 1
+
+
+def _place_in_recipe(problem: Exception) -> str | None:
+    """The last line of a recipe file that the error passed through."""
+    from traceback import extract_tb
+
+    files = {
+        getattr(module, "__file__", None)
+        for name, module in sys.modules.items()
+        if name.startswith("epochal_recipe_")
+    }
+    lines = [frame for frame in extract_tb(problem.__traceback__) if frame.filename in files]
+    return f"{lines[-1].filename}, line {lines[-1].lineno}, in {lines[-1].name}" if lines else None
 
 
 def _tell_json(problem: EpochalError) -> None:

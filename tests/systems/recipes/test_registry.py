@@ -58,11 +58,14 @@ def test_an_edited_file_is_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("x = 1\ny = nothing_here\n", r"my\.py:2: NameError: name 'nothing_here'"),
-        ("def broken(:\n", r"my\.py:1: SyntaxError"),
-        ("import no_such_package_at_all\n", r"my\.py:1: ModuleNotFoundError"),
-        ("raise SystemExit(3)\n", r"my\.py:1: SystemExit"),
-        ("import json\njson.loads('{')\n", r"my\.py:2: JSONDecodeError"),
+        (
+            "x = 1\ny = nothing_here\n",
+            r"my\.py fails when it is loaded: line 2: NameError: name 'nothing_here'",
+        ),
+        ("def broken(:\n", r"my\.py fails when it is loaded: line 1: SyntaxError"),
+        ("import no_such_package_at_all\n", r"my\.py fails when it is loaded: line 1: ModuleNotFoundError"),
+        ("raise SystemExit(3)\n", r"my\.py fails when it is loaded: line 1: SystemExit"),
+        ("import json\njson.loads('{')\n", r"my\.py fails when it is loaded: line 2: JSONDecodeError"),
         ("x = 1\n", "defines no RECIPE"),
         ("RECIPE = 3\n", "defines a RECIPE of type int"),
         (TINY.replace("settings=Settings", "settings=int"), "is not complete"),

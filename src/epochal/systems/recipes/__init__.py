@@ -204,16 +204,20 @@ def _checked(module: ModuleType | Any, origin: str = "") -> Recipe:
 
 
 def _last_line(problem: BaseException, within: Path | None = None) -> str:
-    """Where and what: `line 12 of my_recipe.py: NameError: name 'x' is not defined`."""
+    """Where and what: `line 12: NameError: name 'x' is not defined`."""
     from traceback import extract_tb
 
     text = f"{type(problem).__name__}: {problem}"
     if isinstance(problem, SyntaxError):
-        return f"{problem.filename}:{problem.lineno}: {type(problem).__name__}: {problem.msg}"
+        return f"{_place(problem.filename, problem.lineno, within)}: {type(problem).__name__}: {problem.msg}"
     frames = extract_tb(problem.__traceback__)
     # The user's own last line says more than the library line that raised.
     own = [frame for frame in frames if within is not None and frame.filename == str(within)] or frames
-    return f"{own[-1].filename}:{own[-1].lineno}: {text}" if own else text
+    return f"{_place(own[-1].filename, own[-1].lineno, within)}: {text}" if own else text
+
+
+def _place(file: str | None, line: int | None, within: Path | None) -> str:
+    return f"line {line}" if file == str(within) else f"{file}, line {line}"
 
 
 def _unknown(name: str) -> UsageError:
