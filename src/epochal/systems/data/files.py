@@ -147,7 +147,9 @@ def _read_npz(path: Path, hint: str) -> dict[str, Array]:
         ) from error
     except (ValueError, OSError, EOFError, MemoryError, TypeError, AttributeError) as error:
         # A plain .npy or a pickle ends here too: nothing that is pickled is ever opened.
-        raise EpochalError(f"{path} is no .npz file of plain arrays: {error}.", hint=hint) from error
+        # NumPy's own words advise to load a pickle all the same.
+        reason = "it is no zip archive, or holds pickled objects" if isinstance(error, ValueError) else error
+        raise EpochalError(f"{path} is no .npz file of plain arrays: {reason}.", hint=hint) from error
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise EpochalError(f"{path} is damaged: {error}.", hint=hint) from error
     for stem, array in columns.items():
