@@ -36,7 +36,6 @@ METRICS = (
     "thickness_mae",
     "thickness_r2",
     "greyness",
-    "ones_width",
 )
 
 
@@ -122,16 +121,16 @@ def origin(by_version: dict[str, list[Run]]) -> list[str]:
     if not runs:
         return ["No finished run yet.", ""]
     machine, choices = runs[0].meta["environment"], runs[0].meta["choices"]
-    git = runs[0].meta["git"] or {}
+    commits = sorted({str((run.meta["git"] or {}).get("commit"))[:12] for run in runs} - {"None"})
     seeds = ", ".join(f"{version}: {len(group)}" for version, group in by_version.items())
     return [
         "Written by `python benchmarks/cvae_digits_results.py --lab LAB --evaluate` from runs of "
         "`epochal run cvae-digits VERSION --data.source mnist`.",
         "",
         f"- seeds: {seeds}",
-        f"- machine: {machine.get('cpu')}, {machine.get('cores')} cores; torch {machine.get('torch')}; "
+        f"- machine: {machine.get('cpu')}, {machine.get('cores')} core(s) a run; torch {machine['packages']['torch']}; "
         f"{choices.get('precision')}, {choices.get('layers')} layers, {choices.get('threads')} thread(s) a run",
-        f"- code: commit {str(git.get('commit'))[:12]} (of the first run)",
+        f"- code: {', '.join(f'commit {commit}' for commit in commits) or 'commit not recorded'}",
         "- loss: mean over an epoch's images in train mode (dropout on, L2 penalty included), as in the reference",
         "",
     ]
@@ -259,7 +258,7 @@ def quality(page: Page, by_version: dict[str, list[Run]]) -> None:
             values = tested(by_version.get(version.name, []), metric)
             spread = f" ± {stdev(values):.2g}" if len(values) > 1 else ""
             cells.append(f"{mean(values):.4g}{spread}" if values else "–")
-        rows.append([f"{metric} ({what.better} is better)", what.what, *cells])
+        rows.append([f"{metric} ({what.better} is better)", what.what.replace("|", "\\|"), *cells])
     page.table(["metric", "what", *(v.name for v in recipe.versions)], rows)
     for metric, least in (("label_accuracy", 0.98), ("thickness_r2", 0.9)):
         values = tested(by_version.get("model-4", []), metric)

@@ -18,9 +18,11 @@ def fields(folder: str | os.PathLike[str] = ".") -> dict[str, Any]:
     """The fields `environment`, `git` and `command` of a run made now, for `Lab.create_run(**fields)`.
 
     Args:
-        folder: the working folder, whose repository is asked for its state.
+        folder: the working folder, whose repository is asked for its state; where it lies in none, the one that
+            Epochal's own source lies in.
     """
-    return {"environment": describe(), "git": git_state(folder), "command": command()}
+    state = git_state(folder) or git_state(Path(__file__).parent)
+    return {"environment": describe(), "git": state, "command": command()}
 
 
 def describe() -> dict[str, Any]:
