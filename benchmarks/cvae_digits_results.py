@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import epochal
+from epochal.folders import cache_folder
 from epochal.journal import Lab, Run
 from epochal.report import figures
 from epochal.systems import recipes
@@ -249,6 +250,7 @@ def claims(page: Page, by_version: dict[str, list[Run]]) -> None:
 def quality(page: Page, by_version: dict[str, list[Run]]) -> None:
     """What `evaluate` measured; model-4 has targets."""
     page.say("## Quality, by `epochal evaluate`", "")
+    judge(page)
     recipe = recipes.find("cvae-digits")
     rows = []
     for metric in METRICS:
@@ -268,6 +270,26 @@ def quality(page: Page, by_version: dict[str, list[Run]]) -> None:
         met = page.verdict(f"model-4: {metric} {mean(values):.4f} < {least}", mean(values) >= least)
         page.say(f"- model-4, {metric} >= {least}: {mean(values):.4f} (n = {len(values)}): {met}")
     page.say("")
+
+
+def judge(page: Page) -> None:
+    """How well the classifier that reads the samples reads real test images."""
+    accuracies = [
+        run.meta["evaluation"]["test"]["accuracy"]
+        for run in Lab(cache_folder() / "helpers").runs()
+        if run.recipe == "digit-judge"
+        and run.meta["data"]["name"] == "mnist"
+        and "test" in run.meta["evaluation"]
+    ]
+    if not accuracies:
+        page.misses.append("the judge is not evaluated")
+        return
+    met = page.verdict(f"judge: accuracy {accuracies[0]:.4f}", accuracies[0] >= 0.992)
+    page.say(
+        "Samples are read by `digit-judge`, trained on the 60,000 training images by the same engine: "
+        f"{accuracies[0]:.2%} of the 10,000 real test images right; >= 99.2 %: {met}.",
+        "",
+    )
 
 
 def keep_records(by_version: dict[str, list[Run]], folder: Path) -> None:

@@ -138,8 +138,8 @@ def page(
             "",
             f"- a step takes {step_ms:.1f} ms without the profiler ({step_ms * 1.875:.0f} s an epoch of 60,000), "
             f"{profiled_ms:.1f} ms with it",
-            f"- its arithmetic ({MFLOP_AN_IMAGE:g} MFLOP an image) would take {floor_ms:.1f} ms at the {rate:.0f} GFLOP/s "
-            "that a large bfloat16 matrix product reaches here",
+            f"- its arithmetic ({MFLOP_AN_IMAGE:g} MFLOP an image) would take {floor_ms:.1f} ms at the {rate:.0f} "
+            "GFLOP/s that a large bfloat16 matrix product reaches here",
             "",
             "| what | ms a step | share |",
             "| --- | --- | --- |",

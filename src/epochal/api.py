@@ -727,6 +727,8 @@ def _helpers(
             if not kept:
                 plan = _Plan(found, None, settings, {"name": key}, None, device, "auto")
                 kept = _train_seeds(plan, home, 0, 1, show=show, keep_going=False)
+                if found.evaluate is not None:  # how far a judge can be trusted is part of what it measures
+                    evaluate(kept[0].id, lab=home, device=device, show=show)
         trained[role] = engine.load(found, kept[0], device=device)
     return trained
 
