@@ -49,7 +49,7 @@ class Case:
 CASES = (
     Case(
         "cvae-digits",
-        ("model-4", "--epochs", "3", "--data.source", "glyphs", "--data.limit", "256"),
+        ("model-4", "--epochs", "2", "--data.source", "glyphs", "--data.limit", "256"),
         checkpoint_s=0.5,  # each one is 45 MB
     ),
     Case(str(HERE / "recipes" / "ring_gan.py")),
