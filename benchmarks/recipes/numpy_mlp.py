@@ -22,7 +22,7 @@ WIDTH, KEEP, LR, MOMENTUM = 16, 0.9, 0.1, 0.9
 class Settings(RecipeSettings):
     """Settings of the two moons."""
 
-    epochs: Annotated[int, Interval(1)] = 60
+    epochs: Annotated[int, Interval(1)] = 150
     """Passes over the data."""
     data: DataSettings = field(default_factory=lambda: DataSettings(source="moons"))
 

@@ -21,7 +21,7 @@ NOISE = 4
 class Settings(RecipeSettings):
     """Settings of the ring."""
 
-    epochs: Annotated[int, Interval(1)] = 30
+    epochs: Annotated[int, Interval(1)] = 80
     """Passes over the data."""
     data: DataSettings = field(default_factory=lambda: DataSettings(source="ring"))
 
