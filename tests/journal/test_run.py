@@ -40,9 +40,9 @@ def test_update_changes_fields_and_keeps_the_others(run: Run) -> None:
 def test_update_sees_what_others_changed_meanwhile(run: Run) -> None:
     """An evaluation beside the training must not be overwritten by stale fields."""
     run.meta  # noqa: B018 - read before the other writer
-    Run(run.path).update(evaluation={"psnr": 20.0})
+    Run(run.path).update(evaluation={"test": {"psnr": 20.0}})
     run.update(epochs_done=1)
-    assert run.meta["evaluation"] == {"psnr": 20.0} and run.meta["epochs_done"] == 1
+    assert run.meta["evaluation"] == {"test": {"psnr": 20.0}} and run.meta["epochs_done"] == 1
 
 
 def test_updates_from_many_threads_are_all_kept(run: Run) -> None:

@@ -99,7 +99,11 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Replaces the content of `path` by `text` in UTF-8, whole or not at all."""
-    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, from somebody else's run.json
+        data = text.encode("utf-8", "replace")
+    write_bytes(path, data)
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

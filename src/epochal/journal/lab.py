@@ -32,6 +32,8 @@ class Lab:
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         chosen = os.environ.get("EPOCHAL_LAB") or "lab" if path is None else path
+        if not os.fspath(chosen).strip():
+            raise UsageError("the lab has an empty name.", hint="Choose a folder, with --lab.")
         self.path = Path(os.path.abspath(os.path.expanduser(chosen)))
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(

@@ -94,7 +94,33 @@ def fault(meta: Any) -> str | None:
     for key, pair in meta.get("patch", {}).items():
         if not isinstance(pair, list) or len(pair) != 2:
             return f"has patch {_short(key)} = {_short(pair)}, which must be [old, new]"
+    return _inner_fault(meta)
+
+
+def _inner_fault(meta: dict[str, Any]) -> str | None:
+    """What is wrong inside the fields that listings and logs compute with: one such run must not spoil a lab."""
+    evaluation = meta.get("evaluation", {})
+    for split, values in evaluation.items():
+        if not isinstance(values, dict):
+            return f"has evaluation {_short(split)} = {_short(values)}, which must be numbers by name"
+    for values in (meta.get("final", {}), *evaluation.values()):
+        for key, value in values.items():
+            if not _is_number(value):
+                return f"has {_short(key)} = {_short(value)} among its numbers"
+    for name, texts in (
+        ("command", meta.get("command", [])),
+        ("loss_definition", meta.get("loss_definition", {})),
+    ):
+        for text in texts.values() if isinstance(texts, dict) else texts:
+            if not isinstance(text, str):
+                return f"has {_short(text)} in its {name}, which holds texts"
     return None
+
+
+def _is_number(value: Any) -> bool:
+    plain = isinstance(value, _NUMBER) and not isinstance(value, bool)
+    # Written as JSON, scalars of NumPy and torch become plain ones, and what is not finite a text.
+    return plain or value is None or hasattr(value, "item") or isinstance(strict_json.restore(value), float)
 
 
 def parse(text: str | bytes, folder: Path) -> dict[str, Any]:
