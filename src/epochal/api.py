@@ -37,6 +37,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 SPLITS = ("train", "validation", "test")
 _LARGEST_SEED = 2**63 - 1  # what databases and other programs hold in an integer
 _MOST_SEEDS = 10_000
+_LONGEST_NAME = 100
 
 
 class TrainingEnded(EpochalError):
@@ -634,7 +635,10 @@ def _check(
     threads: int | None = None,
 ) -> None:
     """Refuses what can be refused before a run is made."""
-    for name, value, least, most in (("seed", seed, 0, _LARGEST_SEED), ("seeds", seeds, 1, _MOST_SEEDS)):
+    for name, value, least, most in (
+        ("seeds", seeds, 1, _MOST_SEEDS),
+        ("seed", seed, 0, _LARGEST_SEED - _MOST_SEEDS),
+    ):
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise UsageError(
                 f"{name} = {value} is not allowed.",
@@ -656,7 +660,13 @@ def _check(
 
 def _check_name(name: str | None) -> None:
     """Refuses a name by which a run could not be found again."""
-    if name is not None and (not name.strip() or not name.isprintable() or any(c in name for c in ":@/\\")):
+    if name is None:
+        return
+    if len(name) > _LONGEST_NAME:
+        raise UsageError(
+            f"A run's name of {len(name):,} characters is too long.", hint="A note has room: --note."
+        )
+    if not name.strip() or not name.isprintable() or any(char in name for char in ":@/\\"):
         raise UsageError(
             f"{name!r} is no name for a run.", hint="Use letters, digits, spaces and dashes; no : @ / or \\."
         )

@@ -77,6 +77,8 @@ def _check_target(target: Path, mark: str) -> None:
     if target.with_name(f"{target.stem}-files").is_file():
         raise UsageError(f"{target.stem}-files is a file, but the pictures need a folder there.", hint=hint)
     if target.exists():
+        if not target.is_file():  # reading a pipe would wait for ever
+            raise UsageError(f"{target} is no plain file.", hint=hint)
         with target.open("rb") as file:
             if file.read(len(mark.encode())) != mark.encode():
                 raise UsageError(f"{target} was not written by `epochal log` for this recipe.", hint=hint)

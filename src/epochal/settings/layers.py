@@ -59,7 +59,7 @@ def _from_toml(file: Path, text: str) -> dict[str, Any]:
 
     try:
         return _without_none(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as problem:
+    except ValueError as problem:  # its own, and that of an integer of thousands of digits
         raise UsageError(
             f"{file} is not valid TOML: {problem}.",
             hint='Write lines like `epochs = 4` and `loss.grey_weight = 0.1`, and text in "quotes".',
