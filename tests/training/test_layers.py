@@ -104,9 +104,10 @@ def test_conv_transpose2d(
     layout: torch.memory_format,
     dtype: torch.dtype,
 ) -> None:
-    """Any kernel, stride, padding (below the kernel) and output padding (below the stride)."""
+    """Any kernel, stride, padding that leaves an output, and output padding (below the stride)."""
     torch.manual_seed(0)
-    padding = tuple(min(p, k - 1) for p, k in zip(spare[:2], kernel, strict=True))
+    longest = [min(k - 1, ((n - 1) * s + k - 1) // 2) for n, s, k in zip(size, stride, kernel, strict=True)]
+    padding = tuple(min(p, most) for p, most in zip(spare[:2], longest, strict=True))
     output_padding = tuple(min(o, s - 1) for o, s in zip(spare[2:], stride, strict=True))
     x = torch.randn(batch, channels[0], *size).to(dtype).to(memory_format=layout)
     net = nn.ConvTranspose2d(*channels, kernel, stride, padding, output_padding, bias=bias)  # type: ignore[arg-type]
