@@ -181,16 +181,19 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise EpochalError(f"cannot read {os.fspath(path)}: {error.strerror or error}.") from error
 
 
-def remove_leftovers(folder: str | os.PathLike[str]) -> None:
-    """Removes what killed processes left half-made in `folder`: temporary names unchanged for ten minutes."""
-    oldest = time.time() - _LEFTOVER_AGE_S
+def remove_leftovers(folder: str | os.PathLike[str], *, age_s: float = _LEFTOVER_AGE_S) -> None:
+    """Removes what killed processes left half-made in `folder`: temporary names unchanged for so long.
+
+    Ten minutes, where others may be writing; `age_s=0` where the caller alone may write.
+    """
+    oldest = time.time() - age_s
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             temporary = entry.name.startswith(".") and entry.name.endswith(_LEFTOVER_SUFFIX)
             if not temporary and not entry.name.startswith(_LEFTOVER_PREFIXES):
                 continue
             with suppress(OSError):
-                if entry.stat(follow_symlinks=False).st_mtime > oldest:
+                if age_s and entry.stat(follow_symlinks=False).st_mtime > oldest:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     remove_tree(entry.path)

@@ -297,8 +297,11 @@ class Run:
                 self.reload()
                 if not held and self.alive():  # a file system without locks: ask the process instead
                     raise self._is_busy()
-                for folder in (self.path, *(self.path / name for name in SUBFOLDERS)):
+                for folder in (self.path, self.figures_dir):
                     atomic.remove_leftovers(folder)
+                if held:  # nobody else writes these: what a kill left half-written there is of no use
+                    for folder in (self.checkpoints_dir, self.samples_dir):
+                        atomic.remove_leftovers(folder, age_s=0)
                 yield
         except locking.Busy:
             raise self.reload()._is_busy() from None
