@@ -100,6 +100,7 @@ def build(settings: Settings, nets: Nets) -> Task:
         train={"x": x[: settings.data.limit], "y": y[: settings.data.limit]},
         batch_size=settings.batch_size,
         stepper=Network(),
+        definition="mean over points of cross-entropy, nats",
         data={"name": "moons", "source": "computed", "drawn": True, "sha256": ""},
     )
 

@@ -208,6 +208,7 @@ def fork(
         "parent": parent.id,
         "parent_version": parent.version,
         "patch": changes,
+        "warm_start": warm_start,  # `resume` of a draft, or of a run killed early, must begin there too
     }
     started_from = parent if warm_start else None
     plan = _Plan(found, file, new, fields, note, device, precision, threads, started_from)
@@ -278,6 +279,7 @@ def resume(
             settings,
             one,
             resume=True,
+            warm_start=_lab(lab).find(one.parent) if one.meta.get("warm_start") and one.parent else None,
             device=device,
             precision=precision,
             show=show,

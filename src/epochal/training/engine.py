@@ -173,7 +173,8 @@ class _Session:
         )
         self.columns = {name: self._on_device(column) for name, column in self.task.train.items()}
         self.last = run.checkpoints_dir / "last.safetensors"
-        if warm_start is not None and not resume:
+        fresh = not (resume and self.last.exists())
+        if warm_start is not None and fresh:
             self._warm_start(warm_start)
         self.choices = self._choose(precision, threads, resume)
         self.learner = self._learner()
@@ -182,7 +183,7 @@ class _Session:
         elif resume:  # killed before its first checkpoint: it starts again, and so do its logs
             self._truncate(after_step=0)
         self.place.of_epochs = settings.epochs
-        if warm_start is not None and not resume:
+        if warm_start is not None and fresh:
             self._save()  # a kill before the first checkpoint must not lose where it started from
 
     def _on_device(self, column: Any) -> Any:
@@ -241,7 +242,7 @@ class _Session:
                 precision=choices.precision,
                 choices={**asdict(choices), "how": how},
                 data=dict(self.task.data),
-                loss_definition={p.name: _definition(p.definition, p.l2) for p in self.task.phases},
+                loss_definition=_definitions(self.task),
             )
         self.progress.line(f"{self.run.id}: {self.device} ({choices}; {how})")
         return choices
@@ -492,8 +493,12 @@ def _checkpoint_s() -> float:
         ) from None
 
 
-def _definition(text: str, l2: float) -> str:
-    return f"{text} + {l2:g}·Σw² over convolution kernels" if l2 else text
+def _definitions(task: Task) -> dict[str, str]:
+    """Formula of every phase's loss."""
+    if task.stepper is not None:
+        return {"step": task.definition}
+    penalty = " + {:g}·Σw² over convolution kernels"
+    return {p.name: p.definition + (penalty.format(p.l2) if p.l2 else "") for p in task.phases}
 
 
 def _shapes(nets: Nets) -> str:

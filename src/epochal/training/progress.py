@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from epochal.journal import atomic
+
 
 class Progress:
     """Speaks of one run.
@@ -43,13 +45,19 @@ class Progress:
         self._bar.start()
 
     def line(self, text: str) -> None:
-        """Prints a line and keeps it in console.log."""
-        with self.log.open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
-        elif self.show:
-            print(text, file=sys.stderr, flush=True)
+        """Prints a line and keeps it in console.log.
+
+        Raises:
+            EpochalError: the disk refuses console.log.
+        """
+        atomic.append_bytes(self.log, f"{text}\n".encode("utf-8", "replace"))
+        try:
+            if self._bar is not None:
+                self._bar.console.print(text, markup=False, highlight=False)
+            elif self.show:
+                print(text, file=sys.stderr, flush=True)
+        except OSError:  # nobody listens any more (`2>&1 | head`): no reason to stop training
+            self.show = False
 
     def begin(self, epoch: int, done: int) -> None:
         """An epoch begins (or goes on) with `done` items behind it."""

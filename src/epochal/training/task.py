@@ -107,6 +107,7 @@ class Task:
         phases: what a step does, in order. Empty when `stepper` is given.
         prepare: turns a batch of stored columns into what the losses read (uint8 → float), on the device.
         stepper: a network with its own step instead of phases.
+        definition: the formula of the stepper's loss (phases state their own).
         validate: `(nets, rng) -> {name: value}`, cheap, called after each epoch in eval mode.
         keep_best: which of validate's values chooses the best checkpoint.
         sample: `(nets, rng) -> ImageGrid`, drawn after each epoch from the same noise.
@@ -117,6 +118,7 @@ class Task:
     phases: Sequence[Phase] = ()
     prepare: Callable[[Batch], Batch] = lambda batch: batch
     stepper: Stepper | None = None
+    definition: str = ""
     validate: Callable[[Nets, torch.Generator], Mapping[str, float]] | None = None
     keep_best: Metric | None = None
     sample: Callable[[Nets, torch.Generator], ImageGrid] | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from epochal.errors import UsageError
 from epochal.settings import Interval
 from epochal.settings.common import RecipeSettings
 from epochal.training.task import (
@@ -355,6 +356,11 @@ def generate(trained: Trained, request: Request) -> ImageGrid:
     condition: Any = trained.nets["condition"]
     rng = torch.Generator(trained.device).manual_seed(request.seed)
     levels = condition.levels if request.thickness is None else (request.thickness,)
+    if levels[0] < condition.levels[0]:
+        raise UsageError(
+            f"thickness {request.thickness:g} is outside of what this version was trained on.",
+            hint=f"Choose {condition.levels[0]:g} (thin) to {condition.levels[-1]:g} (thick).",
+        )
     if request.style is not None:
         return transfer(trained, request, levels)
     if request.digit is None:
@@ -365,8 +371,9 @@ def generate(trained: Trained, request: Request) -> ImageGrid:
     labels = torch.full((rows * columns,), request.digit, device=trained.device)
     t = torch.linspace(levels[0], levels[-1], columns, device=trained.device).repeat(rows)
     images = _draw(trained.nets, z, labels, t).reshape(rows, columns, 28, 28)
+    images.reshape(-1, 28, 28)[request.n :] = 255  # the last row is seldom full
     at = f"thickness {request.thickness:g}" if request.thickness is not None else "thin to thick"
-    return ImageGrid(images, title=f"{request.digit}, {at}, {rows * columns} handwritings")
+    return ImageGrid(images, title=f"{request.digit}, {at}, {request.n} handwritings")
 
 
 def styles_grid(
