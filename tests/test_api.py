@@ -212,6 +212,14 @@ def test_a_warm_start_begins_where_the_parent_ended(lab: Lab) -> None:
     assert warm.epoch_values()["loss"][0][1] < parent.epoch_values()["loss"][0][1]
 
 
+def test_a_draft_of_a_warm_start_begins_there_too(lab: Lab) -> None:
+    """Recorded first and trained later, it gives the numbers of the fork that was trained at once."""
+    parent = train("plain", lab=lab)[0]
+    direct = api.fork(parent.id, warm_start=True, lab=lab, show=False)[0]
+    draft = api.fork(parent.id, warm_start=True, draft=True, lab=lab)[0]
+    assert api.resume(draft.id, lab=lab, show=False).epoch_values() == direct.epoch_values()
+
+
 def test_a_fork_without_a_change_is_refused(trained: Lab) -> None:
     """It would be the same run again; the message says what to give."""
     with pytest.raises(UsageError, match="would change nothing"):
