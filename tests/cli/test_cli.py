@@ -366,3 +366,18 @@ def test_a_terminal_gets_a_table_with_whole_ids(trained: Lab) -> None:
     os.close(ours)
     assert listing.wait() == 0
     assert wanted in said.decode()
+
+
+def test_closed_and_narrow_streams_can_be_printed_to(tmp_path: Path) -> None:
+    """`epochal list >&-`, and an output that takes only ASCII (a pipe on Windows): no fault, every letter kept."""
+    code = (
+        "import sys, io; sys.stdout = {0}; from epochal.cli import main; code = main(['list', '--json']);"
+        "sys.stderr.write(sys.stdout.buffer.getvalue().decode() if {1} else ''); sys.exit(code)"
+    )
+    (tmp_path / "läb→").mkdir()
+    environment = {**os.environ, "EPOCHAL_LAB": str(tmp_path / "läb→")}
+    for stream, shown in (("None", False), ("io.TextIOWrapper(io.BytesIO(), encoding='ascii')", True)):
+        call = [sys.executable, "-c", code.format(stream, shown)]
+        done = subprocess.run(call, capture_output=True, check=False, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert not shown or "recipes" in json.loads(done.stderr)

@@ -14,7 +14,9 @@ def print_json(value: Any) -> None:
     """Prints one JSON document; numbers that are not finite become null, as JSON has no word for them."""
     import json
 
-    print(json.dumps(_plain(value), indent=2, ensure_ascii=False, default=str))
+    # What an output cannot encode must be escaped as JSON escapes it.
+    narrow = "utf" not in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+    print(json.dumps(_plain(value), indent=2, ensure_ascii=narrow, default=str))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> None:
