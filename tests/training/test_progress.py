@@ -67,3 +67,25 @@ def test_the_rate_counts_from_where_the_epoch_was_resumed(
     progress = Progress(tmp_path / "console.log", show=False, epochs=1, items=1000)
     progress.begin(1, 600)
     assert progress.rate(1000) == 200.0
+
+
+def test_a_listener_that_left_does_not_stop_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`epochal run … 2>&1 | head`: console.log goes on, nothing is raised, nothing is printed again."""
+
+    class Gone:
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+        def flush(self) -> None:
+            pass
+
+        def isatty(self) -> bool:
+            return False
+
+    monkeypatch.setattr("sys.stderr", Gone())
+    progress = Progress(tmp_path / "console.log", show=True, epochs=1, items=1)
+    progress.line("one")
+    progress.line("two")
+    assert (tmp_path / "console.log").read_text() == "one\ntwo\n" and not progress.show

@@ -41,7 +41,8 @@ def read(path: Path, device: str | torch.device = "cpu") -> tuple[dict[str, torc
     """
     if not path.exists():
         raise EpochalError(
-            f"no checkpoint at {path}.", hint="The run was stopped before its first checkpoint: run it again."
+            f"no checkpoint at {path}.",
+            hint="The first is written after an epoch: wait for it, or `epochal resume` the run.",
         )
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
