@@ -472,6 +472,35 @@ def _command_line() -> Iterator[Case]:
     yield Case(area, "The same with --json", ["show", "nothing", "--json"], '"exit_code": 2')
 
 
+def _surroundings() -> Iterator[Case]:
+    area = "Surroundings"
+    yield Case(
+        area, "An empty name for the lab", ["list", "--lab", ""], "empty name", advice="Is the variable set?"
+    )
+    yield Case(
+        area,
+        "The folder was deleted",
+        ["list"],
+        "The folder you are in was deleted",
+        before="Another window deleted the folder in which this one works",
+        prepare=lambda place: shutil.rmtree(place.root),
+    )
+    yield Case(
+        area,
+        "No space for the answer",
+        ["list"],
+        "No space left on device",
+        1,
+        before="The answer goes to a file on a full disk",
+        prepare=lambda place: mock.patch("epochal.cli.listing.print_table", _full),
+    )
+    yield Case(area, "A name that is a novel", ["run", "cvae-digits", "--name", "x" * 500], "too long")
+
+
+def _full(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def _settings() -> Iterator[Case]:
     area = "Settings"
     run = ["run", "cvae-digits", "model-4"]
@@ -1394,6 +1423,7 @@ def _api() -> Any:
 
 CASES: tuple[Case, ...] = (
     *_command_line(),
+    *_surroundings(),
     *_settings(),
     *_settings_files(),
     *_data(),

@@ -63,7 +63,7 @@ class Workshop:
         with self._surroundings():
             if not self.started:
                 self._start()
-            shutil.rmtree(self.project)
+            shutil.rmtree(self.project, ignore_errors=True)
             shutil.copytree(self.template, self.project, symlinks=True)
             os.chdir(self.project)
             place = Place(self.project)
