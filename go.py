@@ -36,9 +36,9 @@ OLDEST_PYTHON = (3, 11)
 NEWER_PYTHONS = ("python3.13", "python3.12", "python3.11", "python3.14", "python3", "py")
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PROBE_SECONDS = 8.0
-# The demo's versions and their epochs: readable digits in two minutes of training on two cores.
-DEMO = (("model-1", 4), ("model-2", 4), ("model-3", 6), ("model-4", 5))
-DEMO_IMAGES = 12000
+# The demo's versions and their epochs: readable digits in three minutes of training on two cores.
+DEMO = (("model-1", 3), ("model-2", 3), ("model-3", 5), ("model-4", 5))
+DEMO_IMAGES = 9000
 DEMO_DATA = ("--data.source", "glyphs")
 GIGABYTE = 1e9
 
