@@ -64,7 +64,7 @@ def synchronise(device: torch.device) -> None:
 def keep_memory() -> None:
     """Tells glibc to keep freed memory instead of giving it back to the system after every step.
 
-    A fresh 5 MB gradient costs more in page faults than the arithmetic on it; elsewhere than on Linux nothing is done.
+    A large gradient given back and asked for again pays its page faults in every step; only done on Linux.
     """
     if not sys.platform.startswith("linux"):
         return
