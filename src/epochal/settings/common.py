@@ -21,11 +21,21 @@ class DataSettings:
 
 
 @dataclass(frozen=True)
+class HeldOutDataSettings(DataSettings):
+    """Data of which a part of the training items watches the training instead."""
+
+    hold_out: Annotated[int, Interval(0)] = 0
+    """Keep the last training items, in stored order, aside as the validation split; 0: none."""
+
+
+@dataclass(frozen=True)
 class StopSettings:
     """When to stop before all epochs are done."""
 
     patience: Annotated[int, Interval(0)] = 0
     """Stop after this many epochs without improvement of the validation metric (0: never)."""
+    loss: Annotated[float, Interval(0, open_low=True)] | None = None
+    """Stop at the first step whose training loss is below this."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    Nets = Mapping[str, torch.nn.Module]
+    Nets = Mapping[str, Any]  # torch modules; for a network with its own step, that `Stepper`
     Array = np.ndarray[Any, np.dtype[Any]]
     LossFunction = Callable[[Nets, "Batch", torch.Generator], tuple[torch.Tensor, Mapping[str, torch.Tensor]]]
 
@@ -29,7 +29,9 @@ class Batch(dict[str, Any]):
 class Optimiser:
     """One optimiser, as its textbook defines it.
 
-    `schedule(step, epoch)` gives a factor on `lr`; `step` counts finished optimiser steps from 0, `epoch` from 1.
+    `schedule(step, epoch)` gives a factor on `lr`; `step` counts finished optimiser steps from 0, `epoch` from 1
+    (`training/schedules` has the usual ones).
+    `decay_on(name, shape)` chooses the parameters that weight decay acts on, by qualified name; by default all.
     """
 
     name: Literal["adam", "adamw", "sgd"] = "adam"
@@ -37,7 +39,9 @@ class Optimiser:
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     momentum: float = 0.0
+    nesterov: bool = False
     weight_decay: float = 0.0
+    decay_on: Callable[[str, tuple[int, ...]], bool] | None = None
     schedule: Callable[[int, int], float] | None = None
 
 
@@ -68,7 +72,10 @@ class Phase:
 
 
 class Stepper(Protocol):
-    """A network that does its own step (NumPy): the engine gives it batches and keeps its state."""
+    """A network that does its own step (NumPy): the engine gives it batches and keeps its state.
+
+    `Recipe.nets` returns it, under one name; `Task.stepper` is that same object.
+    """
 
     def init(self, rng: np.random.Generator) -> None:
         """Draws the initial weights."""
@@ -81,6 +88,52 @@ class Stepper(Protocol):
 
     def load_state(self, state: Mapping[str, Array]) -> None:
         """Puts back what `state` gave."""
+
+
+class Fleet(Protocol):
+    """Many networks of one recipe on one array axis, member by member what its `Stepper` would be alone.
+
+    Members differ in seed and in settings that `Recipe.stackable` names. The state of the fleet is the state of
+    the members' steppers, every array with a leading axis (members, …).
+    """
+
+    def init(self, rngs: Sequence[np.random.Generator]) -> None:
+        """Draws the initial weights. `rngs`: one generator a seed; members of one seed begin alike."""
+
+    def step(self, batch: Batch, rngs: Sequence[np.random.Generator]) -> Mapping[str, Array]:
+        """Does one optimiser step of every member.
+
+        Args:
+            batch: columns with a leading axis of seeds: (seeds, batch, …).
+            rngs: one generator a seed, for whatever noise a step draws.
+
+        Returns:
+            Batch means by name, `loss` among them, each (members,).
+        """
+
+    def state(self) -> dict[str, Array]:
+        """All arrays that a checkpoint must hold, each (members, …)."""
+
+    def load_state(self, state: Mapping[str, Array]) -> None:
+        """Puts back what `state` gave."""
+
+    def keep(self, chosen: Array) -> None:
+        """Goes on with these members only (indices into the present ones, ascending): the others are done."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network of a fleet as its figures see it: `final` holds its last values, `steps` what it trained for.
+
+    `reached` tells whether it got below `stop.loss` (None where no such stop was asked for): a member that did
+    not is censored at `steps`, not failed.
+    """
+
+    seed: int
+    settings: Any
+    final: Mapping[str, float]
+    steps: int
+    reached: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +158,9 @@ class Task:
             column[indices]`.
         batch_size: items a step; the last, smaller batch of an epoch is used too.
         phases: what a step does, in order. Empty when `stepper` is given.
+        shuffle: False trains in the stored order (a batch that is the whole set need not be shuffled).
+        repeat: an epoch goes so many times over the data; for sets of a few rows, whose epochs would else end
+            with every step.
         prepare: turns a batch of stored columns into what the losses read (uint8 → float), on the device.
         stepper: a network with its own step instead of phases.
         definition: the formula of the stepper's loss (phases state their own).
@@ -116,6 +172,8 @@ class Task:
     train: Mapping[str, Array]
     batch_size: int
     phases: Sequence[Phase] = ()
+    shuffle: bool = True
+    repeat: int = 1
     prepare: Callable[[Batch], Batch] = lambda batch: batch
     stepper: Stepper | None = None
     definition: str = ""
@@ -139,13 +197,45 @@ class ImageGrid:
 
 @dataclass(frozen=True)
 class Curves:
-    """Lines over a common axis: `series[name] = (x values, y values)`."""
+    """Lines over a common axis: `series[name] = (x values, y values)`.
+
+    `marks[name] = (x, y)` are single points to compare with (numbers that a paper reports); `dots` draws the
+    series as points instead of lines.
+    """
 
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]]
     title: str
     x_axis: str
     y_axis: str
     log_y: bool = False
+    log_x: bool = False
+    marks: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    dots: bool = False
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A table of numbers as a picture: confusion counts, a grid search, a decision surface.
+
+    `values` is (rows, columns), the first row on top. Labels name rows and columns; without them the axes run over
+    `extent` = (left, right, bottom, top), and `points[name] = (x values, y values)` are drawn upon it. `write`
+    formats the number in each cell ("{:.2f}"; "" writes none); `unit` names what the colours mean. A value that
+    is not finite is left blank.
+    """
+
+    values: Any
+    title: str
+    rows: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    row_axis: str = ""
+    column_axis: str = ""
+    unit: str = ""
+    write: str = ""
+    extent: tuple[float, float, float, float] | None = None
+    points: Mapping[str, tuple[Sequence[float], Sequence[float]]] = field(default_factory=dict)
+
+
+Figure = ImageGrid | Curves | Matrix
 
 
 @dataclass(frozen=True)
@@ -195,7 +285,11 @@ class Recipe:
             them, and handed over as `trained.helpers[name]`.
         generate: `(trained, request) -> ImageGrid`; `request` is an instance of `request`, a frozen dataclass
             whose fields become options of `epochal generate`.
-        figures: `trained -> {file stem: ImageGrid | Curves}` drawn when a run ends.
+        figures: `trained -> {file stem: ImageGrid | Curves | Matrix}` drawn when a run ends.
+        stack: `(settings, seed_index) -> Fleet` of members: the settings of each, and for each the index of its
+            seed among the fleet's seeds (members of one seed stand together, ascending).
+        stackable: dotted keys of the settings in which the members of one fleet may differ.
+        fleet_figures: `members -> {file stem: figure}`, drawn when a fleet ends.
         data: what it trains on, in words.
         minutes: rough time of the newest version on two CPU cores.
     """
@@ -211,6 +305,9 @@ class Recipe:
     needs: Callable[[Any], Mapping[str, tuple[str, Mapping[str, Any]]]] | None = None
     generate: Callable[[Trained, Any], ImageGrid] | None = None
     request: type | None = None
-    figures: Callable[[Trained], Mapping[str, ImageGrid | Curves]] | None = None
+    figures: Callable[[Trained], Mapping[str, Figure]] | None = None
+    stack: Callable[[Sequence[Any], Sequence[int]], Fleet] | None = None
+    stackable: tuple[str, ...] = ()
+    fleet_figures: Callable[[Sequence[Member]], Mapping[str, Figure]] | None = None
     data: str = ""
     minutes: float | None = None
