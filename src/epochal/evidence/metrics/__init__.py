@@ -5,6 +5,6 @@ float64, and accepts NumPy arrays and torch tensors on any device alike. Images 
 x/255) or floating point with a peak of 1.
 """
 
-from epochal.evidence.metrics import greyness, labels, latent, reconstruction, thickness
+from epochal.evidence.metrics import classification, greyness, labels, latent, reconstruction, thickness
 
-__all__ = ["greyness", "labels", "latent", "reconstruction", "thickness"]
+__all__ = ["classification", "greyness", "labels", "latent", "reconstruction", "thickness"]
