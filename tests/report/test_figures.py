@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,6 +144,41 @@ def test_curves_with_gaps_and_signs() -> None:
     assert "no values" in texts(curves_figure(Curves({}, "t", "x", "y")))
     with pytest.raises(ValueError, match="'a' has 2 x values and 1 y values"):
         curves_figure(Curves({"a": ([1, 2], [1.0])}, "t", "x", "y"))
+
+
+def test_marks_stand_beside_the_curves() -> None:
+    """Single points to compare with have shapes of their own and entries in the legend, also beside one line."""
+    marks = {"reported: 854": (2.0, 1.5), "reported: 3268": (3.0, 2.5)}
+    (axes,) = curves_figure(Curves({"median": ([1, 2, 3], [1.0, 2.0, 3.0])}, "t", "x", "y", marks=marks)).axes
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["median", *marks]
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines[1:]] == list(marks.values())
+    assert len({line.get_marker() for line in axes.lines}) == 3
+    assert {line.get_linestyle() for line in axes.lines[1:]} == {"None"}
+
+
+def test_dots_are_points_without_lines() -> None:
+    """Series drawn as dots are not joined, and differ in shape as well as in colour."""
+    series = {name: (list(range(50)), [1.0] * 50) for name in "abc"}
+    (axes,) = curves_figure(Curves(series, "t", "x", "y", dots=True)).axes
+    assert {line.get_linestyle() for line in axes.lines} == {"None"}
+    assert len({line.get_marker() for line in axes.lines}) == 3
+
+
+def test_logarithmic_x_where_there_is_something_to_show() -> None:
+    """`log_x` scales the axis, marks counted in; without a positive x it stays linear instead of failing."""
+    (axes,) = curves_figure(Curves({}, "t", "x", "y", log_x=True, marks={"a": (10.0, 1.0)})).axes
+    assert axes.get_xscale() == "log"
+    (axes,) = curves_figure(Curves({"a": ([-1, 0], [1.0, 2.0])}, "t", "x", "y", log_x=True)).axes
+    assert axes.get_xscale() == "linear"
+
+
+def test_only_figures_are_drawn(tmp_path: Path) -> None:
+    """A recipe that hands over something else is told what a figure is."""
+    wrong: Any = {"not": "a figure"}
+    with pytest.raises(TypeError, match=r"ImageGrid, Curves or a Matrix, but got dict"):
+        figures.draw(wrong, tmp_path / "f.png")
 
 
 def test_loss_by_part(recipe: Recipe, make: Maker) -> None:

@@ -17,6 +17,10 @@ from epochal.training.task import Curves
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette without its yellow, which is too faint on white."""
 DASHES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""Shapes that tell series of dots apart where colour does not."""
+POINTS = ("D", "s", "^", "v", "P", "X", "o")
+"""Shapes of single points to compare with; drawn hollow and black, as no series is."""
 FEW = 12
 """Points up to which each is marked, so that a single one, or one between gaps, is seen."""
 EDGE = 12
@@ -32,10 +36,15 @@ def curves_figure(curves: Curves, *, subtitle: str = "") -> Figure:
         ValueError: a series whose x and y differ in length.
     """
     figure, axes = panels(1, curves.title, subtitle, columns=1, size=(6.4, 4.0))
-    plot(axes[0], curves.series, log_y=curves.log_y)
+    plot(axes[0], curves.series, log_y=curves.log_y, dots=curves.dots)
+    for index, (name, point) in enumerate(curves.marks.items()):
+        mark(axes[0], name, point, shape=index)
+    x = [float(v) for xs, _ in curves.series.values() for v in xs] + [x for x, _ in curves.marks.values()]
+    if curves.log_x and any(value > 0 for value in x):
+        axes[0].set_xscale("log", nonpositive="mask")
     axes[0].set_xlabel(curves.x_axis, fontsize=BODY, parse_math=False)
     axes[0].set_ylabel(curves.y_axis, fontsize=BODY, parse_math=False)
-    if len(curves.series) > 1:
+    if len(curves.series) > 1 or curves.marks:
         legend(axes[0])
     return figure
 
@@ -57,10 +66,11 @@ def panels(
     return figure, [figure.add_subplot(rows, min(count, columns), index + 1) for index in range(count)]
 
 
-def plot(axes: Axes, series: Series, *, log_y: bool = False) -> None:
+def plot(axes: Axes, series: Series, *, log_y: bool = False, dots: bool = False) -> None:
     """Draws the series: a line each, with dots while they are few; gaps where a value is not finite.
 
-    A logarithmic axis is only used where there is a positive value to show.
+    With `dots` each series is points of its own shape, without a line. A logarithmic axis is only used where
+    there is a positive value to show.
 
     Raises:
         ValueError: a series whose x and y differ in length.
@@ -74,9 +84,9 @@ def plot(axes: Axes, series: Series, *, log_y: bool = False) -> None:
             y,
             label=name,
             color=COLOURS[index % len(COLOURS)],
-            linestyle=DASHES[index % len(DASHES)],
+            linestyle="" if dots else DASHES[index % len(DASHES)],
             linewidth=1.8,
-            marker="o" if len(x) <= FEW else "",
+            marker=MARKERS[index % len(MARKERS)] if dots else "o" if len(x) <= FEW else "",
             markersize=4,
         )
     values = [float(v) for _, y in series.values() for v in y if isfinite(v)]
@@ -87,6 +97,22 @@ def plot(axes: Axes, series: Series, *, log_y: bool = False) -> None:
     if all(float(v).is_integer() for x, _ in series.values() for v in x):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     dress(axes)
+
+
+def mark(axes: Axes, name: str, point: tuple[float, float], *, shape: int = 0) -> None:
+    """Draws a single point to compare with: hollow and black, with its own entry in the legend."""
+    axes.plot(
+        [point[0]],
+        [point[1]],
+        label=name,
+        color=COLOURS[6],
+        linestyle="",
+        marker=POINTS[shape % len(POINTS)],
+        markersize=6,
+        markerfacecolor="none",
+        markeredgewidth=1.6,
+        zorder=3,
+    )
 
 
 def dress(axes: Axes) -> None:

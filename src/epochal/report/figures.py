@@ -7,21 +7,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from epochal.journal import atomic
 from epochal.report import study
-from epochal.report.curves import COLOURS, curves_figure, legend, panels, plot, spans_decades
+from epochal.report.curves import curves_figure, legend, mark, panels, plot, spans_decades
 from epochal.report.grids import grid_figure
+from epochal.report.matrices import matrix_figure
 from epochal.report.text import BODY, DPI
-from epochal.training.task import Curves, ImageGrid
+from epochal.training.task import Curves, ImageGrid, Matrix
 
 if TYPE_CHECKING:
     import os
 
     from epochal.journal import Run
+    from epochal.training.task import Figure as Picture
     from epochal.training.task import Recipe, Trained
 
 Points = Sequence[tuple[int, float]]
@@ -30,8 +31,8 @@ RATES = ("lr", "items_per_s", "images_per_s", "seconds")
 """Values that logs hold beside the loss and that are no part of it."""
 
 
-def draw(value: ImageGrid | Curves, path: str | os.PathLike[str], *, subtitle: str = "") -> Path:
-    """Draws a grid of pictures or curves as a PNG file, whole or not at all; returns its path.
+def draw(value: Picture, path: str | os.PathLike[str], *, subtitle: str = "") -> Path:
+    """Draws a grid of pictures, curves or a matrix as a PNG file, whole or not at all; returns its path.
 
     Args:
         value: what to draw.
@@ -39,14 +40,19 @@ def draw(value: ImageGrid | Curves, path: str | os.PathLike[str], *, subtitle: s
         subtitle: a smaller line below the title (which run, which data).
 
     Raises:
-        ValueError: pictures or curves of a wrong shape; names it.
+        ValueError: pictures, curves or a matrix of a wrong shape; names it.
+        TypeError: none of the three.
         EpochalError: the disk refuses.
     """
-    figure = (
-        grid_figure(value, subtitle=subtitle)
-        if isinstance(value, ImageGrid)
-        else curves_figure(value, subtitle=subtitle)
-    )
+    match value:
+        case ImageGrid():
+            figure = grid_figure(value, subtitle=subtitle)
+        case Curves():
+            figure = curves_figure(value, subtitle=subtitle)
+        case Matrix():
+            figure = matrix_figure(value, subtitle=subtitle)
+        case _:
+            raise TypeError(f"a figure is an ImageGrid, Curves or a Matrix, but got {type(value).__name__}")
     return save(figure, Path(path))
 
 
@@ -103,7 +109,8 @@ def loss_figure(recipe: Recipe, run: Run) -> Figure | None:
         series = {label: _unzipped(points) for label, points in lines.items() if points}
         plot(panel, series, log_y=spans_decades([value for _, y in series.values() for value in y]))
         if name in reference:
-            _mark(panel, study.reported_epoch(recipe, run), reference[name])
+            point = study.reported_epoch(recipe, run), reference[name]
+            mark(panel, f"reported: {reference[name]:g}", point)
         panel.set_xlabel(axis, fontsize=BODY)
         panel.set_ylabel(name, fontsize=BODY, parse_math=False)
         if len(panel.lines) > 1:
@@ -123,20 +130,6 @@ def step_values(run: Run) -> Mapping[str, Points]:
             for name, value in line.get("values", {}).items():
                 curves.setdefault(name, []).append((int(line["step"]), float(value)))
     return curves
-
-
-def _mark(panel: Axes, epoch: int, value: float) -> None:
-    panel.plot(
-        [epoch],
-        [value],
-        linestyle="",
-        marker="D",
-        markersize=6,
-        markerfacecolor="none",
-        markeredgewidth=1.6,
-        color=COLOURS[6],
-        label=f"reported: {value:g}",
-    )
 
 
 def _unzipped(points: Points) -> tuple[list[float], list[float]]:
