@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from epochal.training.task import Batch, Optimiser, Phase, Task
 
 CPU = torch.device("cpu")
 PLAIN = Choices(threads=1)
+LAST = Choices("float32", "channels_last", "torch", 1)
 FAST = Choices("float32", "channels_last", "fast", 1)
+ROUND = Choices("bfloat16", "channels_last", "torch", 1)
 HALF = Choices("bfloat16", "channels_last", "fast", 1)
 
 
@@ -32,10 +35,10 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tupl
     monkeypatch.setenv("EPOCHAL_CACHE", str(tmp_path))
     raced: list[list[Choices]] = []
 
-    def race(entrants: Any, batches: Any, device: Any) -> dict[Choices, float]:
+    def race(entrants: Any, batches: Any, device: Any, one_by_one: bool) -> dict[Choices, float]:
         raced.append(list(entrants))
-        speed = {"float32": {"torch": 3.0, "fast": 2.0}, "bfloat16": {"fast": 1.0}}
-        return {c: speed[c.precision][c.layers] for c in entrants}
+        speed = {PLAIN: 3.0, LAST: 2.5, FAST: 2.0, ROUND: 1.5, HALF: 1.0}
+        return {c: speed[replace(c, threads=1)] for c in entrants}
 
     monkeypatch.setattr(precision, "_race", race)
     monkeypatch.setattr(precision, "_busy", lambda: False)
@@ -56,7 +59,7 @@ def test_the_fastest_that_agrees_is_kept(trial: Any) -> None:
     """All candidates of this device agree on a sound network; the answer says by how much it won."""
     before = {k: v.clone() for k, v in trial.net.state_dict().items()}
     assert trial() == (HALF, f"3.0x the speed of {PLAIN}")
-    assert trial.raced == [[PLAIN, FAST, HALF]]
+    assert trial.raced == [[PLAIN, LAST, FAST, ROUND, HALF]]
     assert all(torch.equal(before[k], v) for k, v in trial.net.state_dict().items())
     assert type(trial.net[0]) is nn.Conv2d  # the trial swapped the layers of copies only
 
@@ -65,15 +68,15 @@ def test_the_fastest_that_agrees_is_kept(trial: Any) -> None:
 def test_a_candidate_that_disagrees_is_not_kept(
     trial: Any, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    """A wrong fast layer, in its values or only in its gradients, however fast: the plain path stays."""
+    """A wrong fast layer, in its values or only in its gradients, however fast: what agrees is chosen from."""
 
     def wrong(self: Any, x: Tensor) -> Tensor:
         y = nn.Conv2d.forward(self, x)
         return 1.2 * y if what == "values" else y.detach() + 0.01 * (y - y.detach()) * torch.randn_like(y)
 
     monkeypatch.setattr(layers.Conv2d, "forward", wrong)
-    assert trial() == (PLAIN, "nothing tried was faster")
-    assert trial.raced == [[PLAIN]]
+    assert trial()[0] == ROUND
+    assert trial.raced == [[PLAIN, LAST, ROUND]]
 
 
 def test_a_candidate_that_fails_is_no_error(trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +88,7 @@ def test_a_candidate_that_fails_is_no_error(trial: Any, monkeypatch: pytest.Monk
         return nn.Conv2d.forward(self, x)
 
     monkeypatch.setattr(layers.Conv2d, "forward", refuse)
-    assert trial()[0] == FAST
+    assert trial()[0] == ROUND
 
 
 def test_the_choice_is_made_once(trial: Any) -> None:
@@ -121,9 +124,23 @@ def test_a_damaged_cache_costs_one_trial(trial: Any) -> None:
 
 
 def test_a_fixed_precision_is_kept(trial: Any) -> None:
-    """float32 is still tried in both layouts; bfloat16 is taken as asked, without a trial."""
-    assert trial(precision="float32")[0] == FAST and trial.raced == [[PLAIN, FAST]]
-    assert trial(precision="bfloat16") == (HALF, "asked for") and len(trial.raced) == 1
+    """What was asked for is kept; layout and layers are still chosen by trial."""
+    assert trial(precision="float32")[0] == FAST
+    assert trial(precision="bfloat16")[0] == HALF
+    assert trial.raced == [[PLAIN, LAST, FAST], [ROUND, HALF]]
+
+
+def test_slow_steps_are_timed_one_by_one(trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network whose step takes seconds is not kept waiting by dozens of trial steps, nor tried on one thread."""
+    asked: list[bool] = []
+
+    def race(entrants: Any, batches: Any, device: Any, one_by_one: bool) -> dict[Choices, float]:
+        asked.append(one_by_one)
+        return dict.fromkeys(entrants, 1.0)
+
+    monkeypatch.setattr(precision, "_race", race)
+    monkeypatch.setattr(precision, "_SLOW_STEP_S", 0.0)
+    assert trial(threads=None)[0].threads == precision.plain().threads and asked == [True]
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
@@ -141,7 +158,7 @@ def test_fast_layers_are_for_the_cpu() -> None:
     for device in ("cpu", "cuda"):
         pool = precision.candidates(torch.device(device), "auto", 1)
         assert pool[0] == PLAIN
-        assert {c.layers for c in pool[1:]} == {"fast" if device == "cpu" else "torch"}
+        assert {c.layers for c in pool[1:]} == ({"torch", "fast"} if device == "cpu" else {"torch"})
 
 
 def test_a_race_gives_every_entrant_its_turns(trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from epochal.training import checkpoint, layers
 from epochal.training.streams import derive, numpy_stream, torch_stream
 from epochal.training.task import Batch, Optimiser, Phase, Task
+
+if TYPE_CHECKING:
+    from epochal.training.task import Array, Stepper
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,9 @@ class Learner(Protocol):
 
     def sums(self) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float64]]]:
         """Names of the loss parts and, per part, the sum over items since `reset` (waits for the device)."""
+
+    def latest(self) -> dict[str, float]:
+        """Batch means of the last step by name (waits for the device); empty before the first."""
 
     def reset(self) -> None:
         """Starts the sums anew."""
@@ -74,6 +80,7 @@ class TorchLearner:
         self.steps = 0
         self.parts: list[str] = []
         self._sums: Tensor | None = None
+        self._latest: Tensor | None = None  # of the last step, in the order of `parts`
         self.masters = _prepare(nets, device, choices)
         self.phases = [_Phase(phase, task, nets, self.masters) for phase in task.phases]
         self.train()
@@ -110,6 +117,7 @@ class TorchLearner:
             losses = {name: losses.get(name, torch.zeros((), device=self.device)) for name in self.parts}
         values = torch.stack([value.detach().float() for value in losses.values()])
         self._sums.add_(values, alpha=items)
+        self._latest = values
 
     def _zeros(self, values: list[float]) -> Tensor:
         wide = torch.float32 if self.device.type == "mps" else torch.float64
@@ -125,8 +133,12 @@ class TorchLearner:
             else self._sums.cpu().double().numpy(),
         )
 
+    def latest(self) -> dict[str, float]:
+        values = [] if self._latest is None else self._latest.tolist()
+        return dict(zip(self.parts, values, strict=True))
+
     def reset(self) -> None:
-        self.parts, self._sums = [], None
+        self.parts, self._sums, self._latest = [], None, None
 
     def weights(self) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
@@ -198,7 +210,7 @@ class _Phase:
         self.penalised = [
             p for name, p in self.parameters.items() if phase.l2 and phase.l2_on(name, tuple(p.shape))
         ]
-        self.optimiser = _optimiser(phase.optimiser, list(self.parameters.values()))
+        self.optimiser = _optimiser(phase.optimiser, self.parameters)
 
     def step(self, batch: Batch, noise: torch.Generator, steps: int, clip: float | None) -> dict[str, Tensor]:
         for p in self.others:
@@ -218,7 +230,8 @@ class _Phase:
             nn.utils.clip_grad_norm_(list(self.parameters.values()), clip)
         optimiser = self.phase.optimiser
         if optimiser.schedule is not None:
-            self.optimiser.param_groups[0]["lr"] = optimiser.lr * optimiser.schedule(steps, batch.epoch)
+            for group in self.optimiser.param_groups:
+                group["lr"] = optimiser.lr * optimiser.schedule(steps, batch.epoch)
         self.optimiser.step()
         self.round()
         return losses
@@ -273,22 +286,23 @@ class NumpyLearner:
         assert task.stepper is not None
         self.stepper = task.stepper
         self.noise = numpy_stream(seed, "noise")
-        self.parts: list[str] = []
-        self._sums = np.zeros(0)
+        self._sums: dict[str, float] = {}
+        self._latest: Mapping[str, float] = {}
 
     def step(self, batch: Batch) -> None:
-        values = self.stepper.step(batch, self.noise)
-        self.parts += [name for name in values if name not in self.parts]
-        if len(self._sums) < len(self.parts):
-            self._sums = np.pad(self._sums, (0, len(self.parts) - len(self._sums)))
-        means = np.array([float(values.get(name, 0.0)) for name in self.parts])
-        self._sums += len(next(iter(batch.values()))) * means
+        self._latest = self.stepper.step(batch, self.noise)
+        items = len(next(iter(batch.values())))
+        for name, mean in self._latest.items():
+            self._sums[name] = self._sums.get(name, 0.0) + items * float(mean)
 
     def sums(self) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float64]]]:
-        return self.parts, self._sums.copy()
+        return list(self._sums), np.array(list(self._sums.values()), dtype=np.float64)
+
+    def latest(self) -> dict[str, float]:
+        return {name: float(value) for name, value in self._latest.items()}
 
     def reset(self) -> None:
-        self.parts, self._sums = [], np.zeros(0)
+        self._sums = {}
 
     def weights(self) -> dict[str, Tensor]:
         return {name: torch.from_numpy(np.array(array)) for name, array in self.stepper.state().items()}
@@ -299,23 +313,37 @@ class NumpyLearner:
         state = {f"weights/{name}": tensor for name, tensor in self.weights().items()}
         stream = json.dumps(self.noise.bit_generator.state).encode()
         state["stream/noise"] = torch.frombuffer(bytearray(stream), dtype=torch.uint8)
-        for i, part in enumerate(self.parts):
-            state[f"sum/{i:02d}/{part}"] = torch.tensor(self._sums[i])
+        for i, (part, total) in enumerate(self._sums.items()):
+            state[f"sum/{i:02d}/{part}"] = torch.tensor(total, dtype=torch.float64)
         return state
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         import json
 
-        self.stepper.load_state(
-            {k.split("/", 1)[1]: v.numpy() for k, v in state.items() if k.startswith("weights/")}
-        )
+        weights = {k.split("/", 1)[1]: v.numpy() for k, v in state.items() if k.startswith("weights/")}
+        wrong = fill_stepper(self.stepper, weights)
+        if wrong is not None:
+            raise ValueError(wrong)
         self.noise.bit_generator.state = json.loads(bytes(state["stream/noise"].tolist()))
         sums = {
             key.split("/", 2)[2]: value.item()
             for key, value in sorted(state.items())
             if key.startswith("sum/")
         }
-        self.parts, self._sums = list(sums), np.array(list(sums.values()), dtype=np.float64)
+        self._sums = sums
+
+
+def fill_stepper(stepper: Stepper, state: Mapping[str, Array]) -> str | None:
+    """Puts a saved state into an initialised stepper; what does not fit, in words, when it does not.
+
+    Its own arrays say which names and shapes it needs; a state may hold more (what is made at the first step).
+    """
+    own = {name: torch.from_numpy(np.array(array)) for name, array in stepper.state().items()}
+    found = {name: torch.from_numpy(np.array(state[name])) for name in own if name in state}
+    wrong = checkpoint.misfit(own, found)
+    if wrong is None:
+        stepper.load_state(state)
+    return wrong
 
 
 def _prepare(nets: Mapping[str, nn.Module], device: torch.device, choices: Choices) -> dict[str, Tensor]:
@@ -367,13 +395,21 @@ def _map(value: Any, change: Any) -> Any:
     return value
 
 
-def _optimiser(wanted: Optimiser, parameters: list[Tensor]) -> torch.optim.Optimizer:
+def _optimiser(wanted: Optimiser, parameters: Mapping[str, Tensor]) -> torch.optim.Optimizer:
+    groups: list[dict[str, Any]] = [
+        {"params": list(parameters.values()), "weight_decay": wanted.weight_decay}
+    ]
+    if wanted.decay_on is not None:
+        decays = {name: wanted.decay_on(name, tuple(p.shape)) for name, p in parameters.items()}
+        groups = [
+            {"params": chosen, "weight_decay": decay}
+            for which, decay in ((True, wanted.weight_decay), (False, 0.0))
+            if (chosen := [p for name, p in parameters.items() if decays[name] is which])
+        ]
     if wanted.name == "sgd":
-        return torch.optim.SGD(
-            parameters, wanted.lr, wanted.momentum, weight_decay=wanted.weight_decay, fused=True
-        )
+        return torch.optim.SGD(groups, wanted.lr, wanted.momentum, nesterov=wanted.nesterov, fused=True)
     kind = torch.optim.Adam if wanted.name == "adam" else torch.optim.AdamW
-    return kind(parameters, wanted.lr, wanted.betas, wanted.eps, wanted.weight_decay, fused=True)
+    return kind(groups, wanted.lr, wanted.betas, wanted.eps, fused=True)
 
 
 def _default_generator(device: torch.device) -> torch.Generator:

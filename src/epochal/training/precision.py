@@ -16,7 +16,6 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
-from typing import Literal
 
 import torch
 from torch import nn
@@ -34,6 +33,7 @@ _LOSS_TOLERANCE = 0.01
 _GRADIENT_COSINE = 0.98
 _TRIAL_S = 0.4  # a candidate is timed for about so long
 _STEPS_A_TURN, _LEAST_TURNS, _MOST_TURNS = 4, 3, 12
+_SLOW_STEP_S = 0.2  # steps this long are timed one by one: they differ by more than the clock's noise
 
 MakeTask = Callable[[], tuple[Task, Mapping[str, nn.Module]]]
 
@@ -52,10 +52,11 @@ def candidates(device: torch.device, precision: str, threads: int | None) -> lis
     if precision not in ("auto", "float32", "bfloat16"):
         raise UsageError(f"unknown precision {precision!r}.", hint="Allowed: auto, float32, bfloat16.")
     base = plain(threads)
-    fast: Literal["torch", "fast"] = "fast" if device.type == "cpu" else "torch"
-    wanted = [replace(base, layout="channels_last", layers=fast)]
+    wanted = [replace(base, layout="channels_last")]
+    if device.type == "cpu":  # our own layers win on small convolutions, the library's on large ones
+        wanted.append(replace(wanted[0], layers="fast"))
     if device.type != "mps":  # bfloat16 on MPS: not on all of Apple's chips
-        wanted.append(replace(wanted[0], precision="bfloat16"))
+        wanted += [replace(candidate, precision="bfloat16") for candidate in wanted]
     if precision != "auto":
         wanted = [c for c in [base, *wanted] if c.precision == precision]
         if not wanted:
@@ -87,22 +88,21 @@ def choose(
         key: names the recipe and its shapes; the choice is cached under machine and key.
     """
     pool = candidates(device, precision, threads)
-    if precision == "bfloat16":
-        return pool[-1], "asked for"
     store = _Store(device, f"{key}/{precision}/{threads}")
     cached = store.get()
     if cached is not None:
         return cached, "measured before on this machine"
-    if threads is None and device.type == "cpu" and pool[0].threads > 1:
-        pool += [replace(candidate, threads=1) for candidate in pool[1:]]
     busy = _busy()
-    reference = _probe(make, batches[0], device, pool[0])
     entrants = {pool[0]: _learner(make, device, pool[0])}
+    slow = _seconds(entrants[pool[0]], batches[:1], device, pool[0])[0] > _SLOW_STEP_S
+    if threads is None and device.type == "cpu" and pool[0].threads > 1 and not slow:
+        pool += [replace(candidate, threads=1) for candidate in pool[1:]]
+    reference = _probe(make, batches[0], device, pool[0])
     for candidate in pool[1:]:
         with suppress(RuntimeError, EpochalError):  # a layer without bfloat16 support: no candidate
             if _agrees(_probe(make, batches[0], device, candidate), reference):
                 entrants[candidate] = _learner(make, device, candidate)
-    times = _race(entrants, batches, device)
+    times = _race(entrants, batches, device, one_by_one=slow)
     best = min(times, key=lambda c: times[c])
     ratio = times[pool[0]] / times[best]
     how = f"{ratio:.1f}x the speed of {pool[0]}" if best != pool[0] else "nothing tried was faster"
@@ -136,27 +136,45 @@ def _agrees(mine: tuple[list[float], torch.Tensor], reference: tuple[list[float]
 
 
 def _race(
-    entrants: Mapping[Choices, TorchLearner], batches: Sequence[Batch], device: torch.device
+    entrants: Mapping[Choices, TorchLearner],
+    batches: Sequence[Batch],
+    device: torch.device,
+    *,
+    one_by_one: bool = False,
 ) -> dict[Choices, float]:
     """Seconds of one step of each: the median of its quickest half, over rounds in which all take turns.
 
     Taking turns lets another program's load hit all alike; the quickest half leaves out what it slowed down.
+    The first turn, and the first step of every other, pays for memory and for what the others left in the caches:
+    it is not counted, except when steps are so long (`one_by_one`) that this is lost in them.
     """
     taken: dict[Choices, list[float]] = {choices: [] for choices in entrants}
     deadline = time.perf_counter() + _TRIAL_S * len(entrants)
+    steps, least, skipped = (1, 1, 0) if one_by_one else (_STEPS_A_TURN, _LEAST_TURNS, 1)
     for turn in range(_MOST_TURNS):
         for choices, learner in entrants.items():
-            if device.type == "cpu":
-                torch.set_num_threads(choices.threads)
-            for step in range(_STEPS_A_TURN):
-                start = time.perf_counter()
-                learner.step(batches[step % len(batches)])
-                devices.synchronise(device)
-                if turn and step:  # the first of a turn pays for what the other entrants left in the caches
-                    taken[choices].append(time.perf_counter() - start)
-        if turn >= _LEAST_TURNS and time.perf_counter() > deadline:
+            chosen = [batches[step % len(batches)] for step in range(steps)]
+            seconds = _seconds(learner, chosen, device, choices)
+            if turn:
+                taken[choices] += seconds[skipped:]
+        if turn >= least and time.perf_counter() > deadline:
             break
     return {choices: median(sorted(times)[: (len(times) + 1) // 2]) for choices, times in taken.items()}
+
+
+def _seconds(
+    learner: TorchLearner, batches: Sequence[Batch], device: torch.device, choices: Choices
+) -> list[float]:
+    """Trains on the batches; the time of each step."""
+    if device.type == "cpu":
+        torch.set_num_threads(choices.threads)
+    taken = []
+    for batch in batches:
+        start = time.perf_counter()
+        learner.step(batch)
+        devices.synchronise(device)
+        taken.append(time.perf_counter() - start)
+    return taken
 
 
 def _learner(make: MakeTask, device: torch.device, choices: Choices) -> TorchLearner:
