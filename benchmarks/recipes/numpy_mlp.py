@@ -83,8 +83,8 @@ class Network:
 
 
 def nets(settings: Settings) -> dict[str, Any]:
-    """No torch networks."""
-    return {}
+    """The one network."""
+    return {"network": Network()}
 
 
 def build(settings: Settings, nets: Nets) -> Task:
@@ -99,7 +99,7 @@ def build(settings: Settings, nets: Nets) -> Task:
     return Task(
         train={"x": x[: settings.data.limit], "y": y[: settings.data.limit]},
         batch_size=settings.batch_size,
-        stepper=Network(),
+        stepper=nets["network"],
         definition="mean over points of cross-entropy, nats",
         data={"name": "moons", "source": "computed", "drawn": True, "sha256": ""},
     )

@@ -46,6 +46,8 @@ class Probe:
     factor: Callable[[int], float] = lambda step: 1.0
     validate: Callable[[Any], Mapping[str, float]] | None = None
     schedule: Callable[[int, int], float] | None = None
+    shuffle: bool = True
+    repeat: int = 1
     optimiser: str = "adam"
     data: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] = lambda columns: columns
     step: int = 0
@@ -118,6 +120,8 @@ def one_phase(probe: Probe) -> Recipe:
                     l2=settings.l2,
                 )
             ],
+            shuffle=probe.shuffle,
+            repeat=probe.repeat,
             validate=validate,
             keep_best=Metric("accuracy", "higher", "share of right answers"),
         )
@@ -215,10 +219,13 @@ def numpy_step(probe: Probe) -> Recipe:
             train=probe.data({"x": x, "y": 2 * x + 1}),
             batch_size=settings.batch_size,
             prepare=Batch,
-            stepper=Line(probe, settings.lr),
+            stepper=nets["line"],
+            shuffle=probe.shuffle,
+            repeat=probe.repeat,
+            validate=None if probe.validate is None else lambda nets, rng: probe.validate(nets),  # type: ignore[misc]
         )
 
-    return _recipe("numpy-step", lambda settings: {}, build)
+    return _recipe("numpy-step", lambda settings: {"line": Line(probe, settings.lr)}, build)
 
 
 def _recipe(name: str, nets: Callable[[Any], dict[str, Any]], build: Callable[..., Task]) -> Recipe:

@@ -20,7 +20,7 @@ def test_a_sound_task_passes() -> None:
     """Phases of known networks, columns of equal length; or a stepper and no phases."""
     soundness.insist("r", TASK, {"net": object()})
     stepper: Any = object()
-    soundness.insist("r", replace(TASK, phases=(), stepper=stepper), {})
+    soundness.insist("r", replace(TASK, phases=(), stepper=stepper), {"network": stepper})
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,8 @@ def test_a_sound_task_passes() -> None:
         ({"train": {"x": np.zeros(0)}}, "no training items"),
         ({"train": {"x": np.zeros(4), "y": np.zeros(3)}}, r"differ in length \(x 4, y 3\)"),
         ({"phases": ()}, "neither phases nor a stepper"),
+        ({"phases": (), "stepper": object()}, "its stepper is none of its networks"),
+        ({"repeat": 0}, "repeats its data 0 times"),
         ({"phases": (PHASE, PHASE)}, "have one name"),
         ({"phases": (replace(PHASE, trains=("nte",)),)}, "the network 'nte'"),
         ({"phases": (replace(PHASE, trains=()),)}, "trains nothing"),

@@ -22,13 +22,17 @@ from epochal.errors import EpochalError, UsageError
 from epochal.journal import Run
 from epochal.training import checkpoint, devices, soundness
 from epochal.training import precision as precision_
-from epochal.training.learner import Choices, Learner, NumpyLearner, TorchLearner
+from epochal.training.feed import ArrayFeed, TensorFeed
+from epochal.training.learner import Choices, Learner, NumpyLearner, TorchLearner, fill_stepper
+from epochal.training.loading import load, quiet_generators
 from epochal.training.progress import Progress
 from epochal.training.streams import derive, numpy_stream, torch_stream
-from epochal.training.task import Batch, Recipe, Task, Trained
+from epochal.training.task import Batch, Recipe, Task
 
 if TYPE_CHECKING:
     from epochal.training.task import Nets
+
+__all__ = ["load", "train"]
 
 _LOGS_AN_EPOCH = 20  # step-scope lines; each waits once for the device
 _CHECKPOINT_S = (
@@ -69,7 +73,7 @@ def train(
             checkpoint kept.
         KeyboardInterrupt: Ctrl-C; the run is saved and marked stopped.
     """
-    with run.lock(), _quiet_generators():
+    with run.lock(), quiet_generators():
         run.update(status="running", reason=None)
         try:
             _Session(
@@ -81,45 +85,6 @@ def train(
         except BaseException as error:
             run.update(status="failed", reason=str(error) or type(error).__name__)
             raise
-
-
-def load(
-    recipe: Recipe, run: Run, *, which: str = "best", device: str = "auto", settings: Any = None
-) -> Trained:
-    """A run's networks in float32, in eval mode and without gradients (`net.requires_grad_()` to train on).
-
-    Args:
-        recipe: the run's recipe.
-        run: the run.
-        which: "best" by the validation metric (the last one where the recipe names none), or "last".
-        device: where to put them.
-        settings: the run's settings where the caller has built them; else they are read from the run.
-
-    Raises:
-        EpochalError: no checkpoint, an unreadable one, or one that does not fit the recipe's networks.
-    """
-    from epochal.settings import from_dict
-
-    settings = from_dict(recipe.settings, run.settings) if settings is None else settings
-    where = devices.resolve(device)
-    path = run.checkpoints_dir / "best.safetensors"
-    if which == "last" or not path.exists():
-        path = run.checkpoints_dir / "last.safetensors"
-    tensors, _ = checkpoint.read(path)
-    with _quiet_generators():
-        nets = recipe.nets(settings)
-    for net_name, net in nets.items():
-        prefix = f"weights/{net_name}."
-        found = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        wrong = checkpoint.misfit(net.state_dict(), found)
-        if wrong is not None:
-            raise EpochalError(
-                f"the checkpoint {path} does not fit the networks of {recipe.name}: {net_name}.{wrong}.",
-                hint="The recipe has changed since this run; check out the code of the commit that run.json names.",
-            )
-        net.load_state_dict(found)
-        net.to(where).eval().requires_grad_(False)
-    return Trained(settings=settings, nets=nets, device=str(where), seed=run.seed)
 
 
 @dataclass
@@ -136,6 +101,7 @@ class _Place:
     logged: list[float] = field(default_factory=list)  # sums at the last step-scope line
     logged_item: int = 0
     done: bool = False
+    reached: bool = False  # whether the loss got below `stop.loss`
     of_epochs: int = 0  # how many were asked for: a run that stopped by patience is done, with fewer
 
 
@@ -165,13 +131,18 @@ class _Session:
         self.task: Task = recipe.build(settings, self.nets)
         soundness.insist(recipe.name, self.task, self.nets)
         if self.task.stepper is not None:
+            self.device = torch.device("cpu")  # NumPy knows no other
             self.task.stepper.init(numpy_stream(self.seed, "init"))
-        self.items = len(next(iter(self.task.train.values())))
+        self.items = len(next(iter(self.task.train.values())))  # of one pass; an epoch has `repeat` of them
         self.place = _Place()
         self.progress = Progress(
-            run.path / "console.log", show=show, epochs=settings.epochs, items=self.items
+            run.path / "console.log", show=show, epochs=settings.epochs, items=self.items * self.task.repeat
         )
-        self.columns = {name: self._on_device(column) for name, column in self.task.train.items()}
+        self.feed: ArrayFeed | TensorFeed = (
+            ArrayFeed(self.task, self.seed)
+            if self.task.stepper is not None
+            else TensorFeed(self.task, self.seed, self.device)
+        )
         self.last = run.checkpoints_dir / "last.safetensors"
         fresh = not (resume and self.last.exists())
         if warm_start is not None and fresh:
@@ -186,11 +157,6 @@ class _Session:
         if warm_start is not None and fresh:
             self._save()  # a kill before the first checkpoint must not lose where it started from
 
-    def _on_device(self, column: Any) -> Any:
-        if self.task.stepper is not None:
-            return np.asarray(column)
-        return torch.as_tensor(np.ascontiguousarray(column)).to(self.device)
-
     def _learner(self) -> Learner:
         if self.task.stepper is not None:
             return NumpyLearner(self.task, self.seed)
@@ -202,7 +168,9 @@ class _Session:
         tensors, _ = checkpoint.read(parent.checkpoints_dir / "last.safetensors")
         weights = {k.removeprefix("weights/"): v for k, v in tensors.items() if k.startswith("weights/")}
         if self.task.stepper is not None:
-            self.task.stepper.load_state({k: v.numpy() for k, v in weights.items()})
+            misfit = fill_stepper(self.task.stepper, {k: v.numpy() for k, v in weights.items()})
+            if misfit is not None:
+                raise self._another_network(parent, misfit)
             return
         for net_name, net in self.nets.items():
             own = net.state_dict()
@@ -210,11 +178,14 @@ class _Session:
             given = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
             wrong = [k for k in own if k not in given or given[k].shape != own[k].shape]
             if wrong:
-                raise EpochalError(
-                    f"{self.run.id} cannot start from the weights of {parent.id}: {net_name}.{wrong[0]} differs.",
-                    hint="Leave out --warm-start, or keep the network's shape as it was.",
-                )
+                raise self._another_network(parent, f"{net_name}.{wrong[0]} differs")
             net.load_state_dict(given)
+
+    def _another_network(self, parent: Run, misfit: str) -> EpochalError:
+        return EpochalError(
+            f"{self.run.id} cannot start from the weights of {parent.id}: {misfit}.",
+            hint="Leave out --warm-start, or keep the network's shape as it was.",
+        )
 
     def _choose(self, precision: str, threads: int | None, resume: bool) -> Choices:
         """Saved choices on resume; else measured ones, printed and saved."""
@@ -225,7 +196,7 @@ class _Session:
         elif self.task.stepper is not None:
             choices, how = precision_.plain(threads), "NumPy"
         else:
-            batches = [self._batch(start) for start in range(0, self.items, self.task.batch_size)[:4]]
+            batches = [self._batch(item) for item in range(0, self.items, self.task.batch_size)[:4]]
             choices, how = precision_.choose(
                 lambda: precision_.copy_of(self.task, self.nets),
                 batches,
@@ -255,20 +226,23 @@ class _Session:
             from epochal.journal.run import now
 
             self.run.update(started=now())
-        place, settings, batch_size = self.place, self.settings, self.task.batch_size
-        log_every = max(1, math.ceil(self.items / batch_size / _LOGS_AN_EPOCH))
+        place, settings = self.place, self.settings
+        items, steps_a_pass = self.items * self.task.repeat, math.ceil(self.items / self.task.batch_size)
+        log_every = max(1, math.ceil(steps_a_pass * self.task.repeat / _LOGS_AN_EPOCH))
+        wanted = settings.stop.loss
         try:
             with _interruptible() as interrupted:
                 while not place.done:
                     self._begin_epoch()
-                    while place.item < self.items:
-                        batch = self._batch(place.item)
-                        self.learner.step(batch)
-                        place.item = min(place.item + batch_size, self.items)
+                    while place.item < items:
+                        self.learner.step(self._batch(place.item))
+                        place.item = self._next(place.item)
                         place.step += 1
                         place.elapsed = time.perf_counter() - started
-                        ends = place.item >= self.items or place.step == settings.steps
-                        if ends or (place.item // batch_size) % log_every == 0:
+                        if wanted is not None and self.learner.latest().get("loss", math.inf) < wanted:
+                            place.reached = True
+                        ends = place.item >= items or place.step == settings.steps or place.reached
+                        if ends or self._steps_in_epoch() % log_every == 0:
                             self._log_step()
                         if ends:
                             break
@@ -290,32 +264,34 @@ class _Session:
         if self.place.item == 0:
             self.learner.reset()
             self.place.logged, self.place.logged_item = [], 0
-        self.order = self._order(self.place.epoch)
         self.progress.begin(self.place.epoch, self.place.item)
 
-    def _order(self, epoch: int) -> Any:
-        """The data order of an epoch: a function of seed and epoch alone, so that resuming inside one is exact."""
-        if self.task.stepper is not None:
-            return numpy_stream(self.seed, f"order/{epoch}").permutation(self.items)
-        return torch.randperm(self.items, generator=torch_stream(self.seed, f"order/{epoch}")).to(self.device)
+    def _next(self, item: int) -> int:
+        """Items done after the batch that begins with `item`: the last, smaller one of a pass ends it."""
+        return min(item + self.task.batch_size, (item // self.items + 1) * self.items)
 
-    def _batch(self, start: int) -> Batch:
-        order = self.order if hasattr(self, "order") else self._order(1)
-        indices = order[start : start + self.task.batch_size]
-        batch = Batch({name: column[indices] for name, column in self.columns.items()})
-        batch.epoch = self.place.epoch
-        prepared = self.task.prepare(batch)
-        prepared.epoch = batch.epoch
-        return prepared
+    def _steps_in_epoch(self) -> int:
+        """Steps of this epoch that are done."""
+        passes, item = divmod(self.place.item, self.items)
+        return passes * math.ceil(self.items / self.task.batch_size) + math.ceil(item / self.task.batch_size)
+
+    def _batch(self, item: int) -> Batch:
+        """The batch that begins with that item of the present epoch."""
+        return self.feed.batch(self.place.epoch, *divmod(item, self.items))
 
     def _log_step(self) -> None:
-        """Means since the last such line; the one place inside an epoch that waits for the device."""
+        """Means since the last such line (those of the very step that got below `stop.loss`).
+
+        The one place inside an epoch that waits for the device, unless `stop.loss` is set.
+        """
         place = self.place
         names, sums = self.learner.sums()
         before = np.zeros(len(sums))
         before[: len(place.logged)] = place.logged
         count = place.item - place.logged_item
         values = dict(zip(names, ((sums - before) / max(count, 1)).tolist(), strict=True))
+        if place.reached:
+            values = self.learner.latest()
         self._check(values)
         place.logged, place.logged_item = sums.tolist(), place.item
         self.run.append("metrics", [self._record("step", "train", values)])
@@ -384,12 +360,14 @@ class _Session:
         place.done = (
             place.epoch >= self.settings.epochs
             or place.step == self.settings.steps
+            or place.reached
             or bool(stop and validation and finished_epoch - place.best_epoch >= stop)
         )
         if not place.done:
             place.epoch, place.item = place.epoch + 1, 0
         # Before the checkpoint: a kill between the two then repeats the epoch instead of losing its numbers.
-        final = {**train, **{f"validation/{k}": v for k, v in validation.items()}}
+        last = self.learner.latest() if place.reached else train
+        final = {**last, **{f"validation/{k}": v for k, v in validation.items()}}
         self.run.update(epochs_done=finished_epoch, steps_done=place.step, final=final)
         self._save()
 
@@ -397,8 +375,14 @@ class _Session:
         if self.task.validate is None:
             return {}
         with self._looking():
-            stream = torch_stream(self.seed, "validation", self.device)
-            return {name: float(value) for name, value in self.task.validate(self.nets, stream).items()}
+            values = self.task.validate(self.nets, self._stream("validation"))
+        return {name: float(value) for name, value in values.items()}
+
+    def _stream(self, name: str) -> Any:
+        """A generator of the kind that the task's networks draw from: NumPy's for a stepper, else torch's."""
+        if self.task.stepper is not None:
+            return numpy_stream(self.seed, name)
+        return torch_stream(self.seed, name, self.device)
 
     def _sample(self) -> None:
         if self.task.sample is None:
@@ -406,7 +390,7 @@ class _Session:
         from epochal.training.pictures import write_grid
 
         with self._looking():
-            grid = self.task.sample(self.nets, torch_stream(self.seed, "sample", self.device))
+            grid = self.task.sample(self.nets, self._stream("sample"))
         write_grid(self.run.samples_dir / f"epoch-{self.place.epoch:04d}.png", grid.images)
 
     @contextmanager
@@ -454,11 +438,11 @@ class _Session:
             ) from error
         self._truncate(after_step=self.place.step)
         more = self.settings.epochs > max(self.place.epoch, self.place.of_epochs)
-        if self.place.done and more and self.place.step != self.settings.steps:
+        if self.place.done and more and self.place.step != self.settings.steps and not self.place.reached:
             self.place.done = False
             self.place.epoch, self.place.item = self.place.epoch + 1, 0
         if not self.place.done:
-            done = (self.place.epoch - 1) + self.place.item / self.items
+            done = (self.place.epoch - 1) + self.place.item / (self.items * self.task.repeat)
             self.progress.line(f"resumed after {done:.2f} epochs (step {self.place.step})")
 
     def _truncate(self, *, after_step: int) -> None:
@@ -504,17 +488,6 @@ def _definitions(task: Task) -> dict[str, str]:
 def _shapes(nets: Nets) -> str:
     shapes = {f"{n}.{k}": list(p.shape) for n, net in nets.items() for k, p in net.named_parameters()}
     return hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:12]
-
-
-@contextmanager
-def _quiet_generators() -> Iterator[None]:
-    """Leaves the caller's global random state, and thread count, as they were."""
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng():
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
 
 
 @contextmanager

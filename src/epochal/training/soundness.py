@@ -19,7 +19,7 @@ def insist(recipe: str, task: Task, nets: Mapping[str, Any]) -> None:
 
     Raises:
         EpochalError: no items, columns of different length, nothing to train, an unknown network, two phases
-            of one name.
+            of one name, a stepper that is no network of the recipe's.
     """
     wrong = _fault(task, nets)
     if wrong is not None:
@@ -35,6 +35,16 @@ def _fault(task: Task, nets: Mapping[str, Any]) -> tuple[str, str] | None:
         return f"its columns differ in length ({shown})", "One row of each column makes an item."
     if task.stepper is None and not task.phases:
         return "it has neither phases nor a stepper", "Give its Task one of them."
+    if task.stepper is not None and not any(net is task.stepper for net in nets.values()):
+        return (
+            "its stepper is none of its networks",
+            "Its `nets` makes the stepper, and `build` hands that same object to its Task.",
+        )
+    if task.repeat < 1:
+        return (
+            f"it repeats its data {task.repeat} times in an epoch",
+            "Give its Task a `repeat` of at least 1.",
+        )
     names = [phase.name for phase in task.phases]
     if len(set(names)) < len(names):
         return (
