@@ -242,7 +242,10 @@ Figure = ImageGrid | Curves | Matrix
 class Version:
     """A named set of settings: a patch on its parent (the first one: on the defaults).
 
-    `change` says in words what differs from the parent; `reported` holds the reference log's numbers.
+    `change` says in words what differs from the parent. `reported` holds the numbers of a reference (a log, a
+    paper), `source` names it. Their keys: a metric of the recipe is what `evaluate` measures on the test set;
+    any other name is a training value of the version's last epoch; "train/accuracy" and "validation/accuracy" say
+    outright which split is meant.
     """
 
     name: str
@@ -250,6 +253,7 @@ class Version:
     parent: str | None = None
     patch: Mapping[str, Any] = field(default_factory=dict)
     reported: Mapping[str, float] = field(default_factory=dict)
+    source: str = ""
 
 
 @dataclass(frozen=True)
