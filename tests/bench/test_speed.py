@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from epochal import bench
+from epochal.bench import _side, _speed
 from epochal.errors import EpochalError, UsageError
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ class Recorder:
 def test_gate_ends_each_block_when_the_next_step_begins() -> None:
     """A block is answered after exactly its steps, and nothing runs before the next go."""
     channel = Recorder()
-    gate = bench._Gate([3, 2, 2], channel)  # type: ignore[arg-type]
+    gate = _side._Gate([3, 2, 2], channel)  # type: ignore[arg-type]
     seen = []
     for _ in range(9):
         gate.step()
@@ -130,7 +131,7 @@ def test_gate_ends_each_block_when_the_next_step_begins() -> None:
 
 def test_ratios_are_taken_within_a_round() -> None:
     """A machine that slows down between rounds changes no ratio: 2 and 4 against 1 and 2 is twice as fast."""
-    assert bench._ratio([2.0, 4.0], [1.0, 2.0]) == {"median": 2.0, "low": 2.0, "high": 2.0}
+    assert _speed._ratio([2.0, 4.0], [1.0, 2.0]) == {"median": 2.0, "low": 2.0, "high": 2.0}
 
 
 def test_mean_loss_weighs_epochs_by_their_steps() -> None:
@@ -140,7 +141,7 @@ def test_mean_loss_weighs_epochs_by_their_steps() -> None:
         {"scope": "step", "split": "train", "step": 4, "values": {"loss": 99.0}},
         {"scope": "epoch", "split": "train", "step": 4, "values": {"loss": 2.0}},
     ]
-    assert bench._mean_loss(records) == pytest.approx(8.0)
+    assert _side._mean_loss(records) == pytest.approx(8.0)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,8 @@ def test_installed_package_without_the_programs_says_where_they_are(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A wheel holds no benchmarks/: the message sends to the repository."""
-    monkeypatch.setattr(bench, "__file__", str(tmp_path / "site-packages" / "epochal" / "bench.py"))
+    elsewhere = tmp_path / "site-packages" / "epochal" / "bench" / "_speed.py"
+    monkeypatch.setattr(_speed, "__file__", str(elsewhere))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(EpochalError, match="clone of Epochal's repository"):
         bench.speed()
@@ -172,7 +174,7 @@ def test_installed_package_without_the_programs_says_where_they_are(
 
 def test_missing_lightning_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lightning is optional: without it the message says how to get it, or how to do without."""
-    monkeypatch.setattr(bench, "find_spec", lambda name: None)
+    monkeypatch.setattr(_speed, "find_spec", lambda name: None)
     with pytest.raises(EpochalError, match=r"epochal\[bench\]"):
         bench.speed()
 
@@ -180,7 +182,7 @@ def test_missing_lightning_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
 def test_side_that_dies_is_reported_with_its_last_words(tmp_path: Path) -> None:
     """A crash of a side ends the benchmark with what it printed, not with a hang."""
     plan = {"recipe": "cvae-digits", "version": "model-2"}
-    process = bench._Process("plain", plan, tmp_path, tmp_path)  # no programs there: the import fails
+    process = _speed._Process("plain", plan, tmp_path, tmp_path)  # no programs there: the import fails
     try:
         with pytest.raises(EpochalError, match="plain_pytorch_cvae"):
             process.ask()

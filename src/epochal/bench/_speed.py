@@ -1,4 +1,4 @@
-"""Benchmarks: Epochal's engine against what a good user writes without it.
+"""Speed of Epochal's engine against what a good user writes without it.
 
 One process a side, all alive at once, and of these one at work at any time: the sides take turns in blocks
 of steps, so a machine that slows down for a while slows all of them. What counts is the ratio within a round.
@@ -7,40 +7,22 @@ of steps, so a machine that slows down for a while slows all of them. What count
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from time import perf_counter, sleep
-from typing import IO, TYPE_CHECKING, Any
+from time import sleep
+from typing import Any
 
+from epochal.bench._yardsticks import SIDES, YARDSTICKS, Yardstick, blocks
 from epochal.errors import EpochalError, UsageError
 
-if TYPE_CHECKING:
-    from epochal.training.task import Batch, Nets, Recipe, Task
-
-SIDES = ("plain", "lightning", "epochal")
 _LEAST_WARM_UP = 10  # the engine prepares a few batches for its trial of precisions before it takes a step
 _REST_S = 0.3  # between blocks, so that one side's idle threads have gone to sleep when the next one starts
-
-
-@dataclass(frozen=True)
-class _Yardstick:
-    """What a recipe is measured against: a version, and the programs in `benchmarks/` that train the same."""
-
-    version: str
-    programs: Mapping[str, str]
-
-
-_YARDSTICKS = {
-    "cvae-digits": _Yardstick("model-2", {"plain": "plain_pytorch_cvae.py", "lightning": "lightning_cvae.py"})
-}
 
 
 def speed(
@@ -121,7 +103,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         "",
         f"Medians of {result['rounds']} rounds of {result['steps']} steps a side, sides in turns, after "
         f"{result['warm_up']} steps of warm-up; the range is over rounds. The mean loss is over all "
-        f"{sum(_blocks(result))} steps from a fresh network, each side with random numbers of its own. "
+        f"{sum(blocks(result))} steps from a fresh network, each side with random numbers of its own. "
         f"Data: {result['data']}.",
         "",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['platform']}, Python {machine['python']}, "
@@ -133,16 +115,21 @@ def markdown(result: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-# ------------------------------------------------------------------------------------- the measuring side
-
-
 class _Process:
     """A side in a process of its own: JSON lines over its standard streams."""
 
     def __init__(self, side: str, plan: Mapping[str, Any], programs: Path, scratch: Path) -> None:
         self.side = side
         self.errors = scratch / f"{side}.log"
-        call = [sys.executable, "-m", "epochal.bench", side, json.dumps(plan), str(programs), str(scratch)]
+        call = [
+            sys.executable,
+            "-m",
+            "epochal.bench._side",
+            side,
+            json.dumps(plan),
+            str(programs),
+            str(scratch),
+        ]
         with self.errors.open("wb") as errors:
             self.process = subprocess.Popen(
                 call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, bufsize=1
@@ -224,13 +211,13 @@ def _machine() -> dict[str, Any]:
     return machine
 
 
-def _yardstick(recipe: str) -> _Yardstick:
-    if recipe not in _YARDSTICKS:
+def _yardstick(recipe: str) -> Yardstick:
+    if recipe not in YARDSTICKS:
         raise UsageError(
             f"there is no speed benchmark for {recipe!r}.",
-            hint=f"There is one for: {', '.join(_YARDSTICKS)}.",
+            hint=f"There is one for: {', '.join(YARDSTICKS)}.",
         )
-    return _YARDSTICKS[recipe]
+    return YARDSTICKS[recipe]
 
 
 def _check(sides: Sequence[str], *, steps: int, rounds: int, warm_up: int) -> None:
@@ -249,9 +236,9 @@ def _check(sides: Sequence[str], *, steps: int, rounds: int, warm_up: int) -> No
             raise UsageError(f"{name} = {value} is too small.", hint=f"It must be {least} or more.")
 
 
-def _programs(yardstick: _Yardstick, sides: Sequence[str]) -> Path:
+def _programs(yardstick: Yardstick, sides: Sequence[str]) -> Path:
     """The folder with the programs to compare with."""
-    package = Path(__file__).resolve().parents[2] / "benchmarks"
+    package = Path(__file__).resolve().parents[3] / "benchmarks"
     needed = [yardstick.programs[side] for side in sides if side in yardstick.programs]
     for folder in (package, Path.cwd() / "benchmarks"):
         if all((folder / name).is_file() for name in needed):
@@ -267,134 +254,3 @@ def _programs(yardstick: _Yardstick, sides: Sequence[str]) -> Path:
             hint="pip install 'epochal[bench]', or leave it out: sides plain and epochal.",
         )
     return folder
-
-
-# ------------------------------------------------------------------------------------- the measured side
-
-
-class _Channel:
-    """The measured side's end: waits for each go, answers with one JSON line."""
-
-    def __init__(self) -> None:
-        # Whatever the side prints must not get between the answers.
-        self.answers: IO[str] = os.fdopen(os.dup(1), "w")
-        os.dup2(2, 1)
-
-    def wait(self) -> None:
-        """Waits for the next go; ends the process when nobody is there any more."""
-        if not sys.stdin.readline():
-            os._exit(0)
-
-    def answer(self, **values: Any) -> None:
-        """Sends one answer."""
-        self.answers.write(json.dumps(values) + "\n")
-        self.answers.flush()
-
-
-def _serve_program(side: str, plan: Mapping[str, Any], programs: Path, channel: _Channel) -> None:
-    """A program of `benchmarks/`: its class `Side` trains in blocks and times itself."""
-    import torch
-
-    sys.path.insert(0, str(programs))
-    module = __import__(_YARDSTICKS[plan["recipe"]].programs[side].removesuffix(".py"))
-    channel.wait()
-    program = module.Side(plan["source"], plan["limit"], seed=0)
-    losses = []
-    for number, steps in enumerate(_blocks(plan)):
-        if number:
-            channel.wait()
-        seconds, loss = program.run(steps)
-        losses.append(loss * steps)
-        channel.answer(seconds=seconds)
-    channel.wait()
-    channel.answer(
-        loss=sum(losses) / sum(_blocks(plan)),
-        how=f"float32, {torch.get_num_threads()} threads",
-        items=program.items,
-        batch_size=module.BATCH,
-        data=program.data,
-    )
-
-
-def _blocks(plan: Mapping[str, Any]) -> list[int]:
-    """Steps of the warm-up and of each timed block."""
-    return [plan["warm_up"], *[plan["steps"]] * plan["rounds"]]
-
-
-class _Gate:
-    """Stands before every step of a training: ends a block after so many and holds the next until its go."""
-
-    def __init__(self, blocks: Sequence[int], channel: _Channel) -> None:
-        self.blocks, self.channel = list(blocks), channel
-        self.left = self.blocks.pop(0)
-        self.start = perf_counter()
-
-    def step(self) -> None:
-        """Called when a step begins."""
-        if self.left == 0:
-            self.channel.answer(seconds=perf_counter() - self.start)
-            self.channel.wait()
-            # After the last block a few steps are left, untimed, to the end of the training.
-            self.left = self.blocks.pop(0) if self.blocks else -1
-            self.start = perf_counter()
-        self.left -= 1
-
-
-def _gated(recipe: Recipe, gate: _Gate) -> Recipe:
-    """The recipe with the gate before every step; it neither validates nor draws, as the others do not."""
-
-    def build(settings: Any, nets: Nets) -> Task:
-        task = recipe.build(settings, nets)
-
-        def prepare(batch: Batch) -> Batch:
-            gate.step()
-            return task.prepare(batch)
-
-        return replace(task, prepare=prepare, validate=None, keep_best=None, sample=None)
-
-    return replace(recipe, build=build)
-
-
-def _serve_engine(plan: Mapping[str, Any], scratch: Path, channel: _Channel) -> None:
-    """Epochal's engine itself, training into a run folder as it always does."""
-    from epochal import settings as settings_room
-    from epochal.journal import Lab
-    from epochal.systems import recipes
-    from epochal.training import engine
-
-    recipe = recipes.find(plan["recipe"])
-    patch: dict[str, Any] = {"data.source": plan["source"], "data.limit": plan["limit"]}
-    # One step more than the blocks hold: the gate ends a block when the next step begins.
-    patch |= {"steps": sum(_blocks(plan)) + 1, "epochs": sum(_blocks(plan)) + 1}
-    settings = settings_room.apply(recipes.settings_of(recipe, plan["version"]), patch)
-    lab = Lab(scratch / "lab")
-    run = lab.create_run(recipe=recipe.name, settings=settings_room.to_dict(settings), seed=0)
-    channel.wait()
-    gate = _Gate(_blocks(plan), channel)
-    engine.train(_gated(recipe, gate), settings, run, device="cpu", show=False)
-    choices = run.reload().meta["choices"]
-    how = "{precision}, {layout}, {layers} layers, {threads} threads".format(**choices)
-    channel.answer(loss=_mean_loss(run.metrics()), how=how)
-
-
-def _mean_loss(records: Sequence[Mapping[str, Any]]) -> float:
-    """Mean training loss over all steps, from the epochs' means."""
-    total, before = 0.0, 0
-    for record in records:
-        if record["scope"] == "epoch" and record["split"] == "train":
-            total += record["values"]["loss"] * (record["step"] - before)
-            before = record["step"]
-    return total / before
-
-
-def _serve(side: str, plan: str, programs: str, scratch: str) -> None:
-    """Entry of a side's process."""
-    channel, wanted = _Channel(), json.loads(plan)
-    if side == "epochal":
-        _serve_engine(wanted, Path(scratch), channel)
-    else:
-        _serve_program(side, wanted, Path(programs), channel)
-
-
-if __name__ == "__main__":
-    _serve(*sys.argv[1:])
