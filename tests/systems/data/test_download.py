@@ -18,9 +18,7 @@ import pytest
 
 from epochal.errors import EpochalError
 from epochal.systems import data
-from epochal.systems.data import catalogue, download, files, idx
-
-STEMS = list(catalogue.COLUMNS)
+from epochal.systems.data import catalogue, download, idx, mnist
 
 
 def _contents() -> dict[str, bytes]:
@@ -106,14 +104,14 @@ class _Server:
     def __init__(self, root: str, seen: list[tuple[str, str, str | None]]) -> None:
         self.root, self.seen = root, seen
 
-    def source(self, *behaviours: str) -> catalogue.FileSource:
+    def source(self, *behaviours: str) -> mnist.IdxSource:
         """MNIST in small, with one mirror a behaviour."""
         remote = {
-            name.split("-idx")[0]: catalogue.RemoteFile(name, len(body), hashlib.sha256(body).hexdigest())
+            name.split("-idx")[0]: download.RemoteFile(name, len(body), hashlib.sha256(body).hexdigest())
             for name, body in _contents().items()
         }
         mirrors = tuple(f"{self.root}/{behaviour}/" for behaviour in behaviours)
-        return replace(catalogue.MNIST, mirrors=mirrors, files=remote, idx_sha256=None, items=(60, 10))
+        return replace(mnist.MNIST, remote=download.Remote(mirrors, remote), idx_sha256=None, items=(60, 10))
 
     def asked(self, behaviour: str) -> list[str | None]:
         """The Range of every request for the training images."""
@@ -138,6 +136,11 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[_Server]
         running.shutdown()
 
 
+def _fetch(source: mnist.IdxSource, target: Path) -> None:
+    assert source.remote is not None
+    download.fetch_files(source.name, source.remote, target, hint="")
+
+
 def _whole(folder: Path) -> bool:
     return all((folder / name).read_bytes() == body for name, body in _contents().items())
 
@@ -149,7 +152,7 @@ def _leftovers(folder: Path) -> list[str]:
 def test_a_good_mirror_is_asked_once(server: _Server, tmp_path: Path) -> None:
     """One request a file, files whole, nothing else left; a second fetch asks for nothing."""
     for _ in range(2):
-        download.fetch_files(server.source("good"), tmp_path)
+        _fetch(server.source("good"), tmp_path)
         assert len(server.seen) == 4
         assert _whole(tmp_path)
         assert _leftovers(tmp_path) == []
@@ -160,14 +163,14 @@ def test_a_good_mirror_is_asked_once(server: _Server, tmp_path: Path) -> None:
 )
 def test_a_bad_mirror_is_made_up_for(server: _Server, tmp_path: Path, bad: str) -> None:
     """Whatever the first mirror does, the files are whole in the end."""
-    download.fetch_files(server.source(bad, "good"), tmp_path)
+    _fetch(server.source(bad, "good"), tmp_path)
     assert _whole(tmp_path)
     assert _leftovers(tmp_path) == []
 
 
 def test_a_broken_connection_is_continued(server: _Server, tmp_path: Path) -> None:
     """After a cut, only the rest is asked for; so a mirror that always cuts still serves the file."""
-    download.fetch_files(server.source("truncate"), tmp_path)
+    _fetch(server.source("truncate"), tmp_path)
     assert _whole(tmp_path)
     ranges = server.asked("truncate")
     assert ranges[0] is None
@@ -177,7 +180,7 @@ def test_a_broken_connection_is_continued(server: _Server, tmp_path: Path) -> No
 
 def test_a_mirror_without_ranges_sends_all_again(server: _Server, tmp_path: Path) -> None:
     """A server that ignores Range answers 200 with the whole file, which then replaces the part."""
-    download.fetch_files(server.source("stall", "norange"), tmp_path)
+    _fetch(server.source("stall", "norange"), tmp_path)
     assert _whole(tmp_path)
     assert server.asked("norange")[0] is not None
 
@@ -186,8 +189,8 @@ def test_a_killed_download_is_continued(server: _Server, tmp_path: Path) -> None
     """What an earlier process left half done is not asked for again, nor mistaken for the file."""
     name, body = next(iter(_contents().items()))
     (tmp_path / f".{name}.part").write_bytes(body[:20_000])
-    assert files.idx_files(tmp_path) == {}
-    download.fetch_files(server.source("good"), tmp_path)
+    assert mnist.idx_files(tmp_path) == {}
+    _fetch(server.source("good"), tmp_path)
     assert server.asked("good") == ["bytes=20000-"]
     assert _whole(tmp_path)
 
@@ -197,7 +200,7 @@ def test_a_wrong_partial_file_is_thrown_away(server: _Server, tmp_path: Path, le
     """Rubbish in the partial file costs one more request, not the download."""
     name = next(iter(_contents()))
     (tmp_path / f".{name}.part").write_bytes(left)
-    download.fetch_files(server.source("good"), tmp_path)
+    _fetch(server.source("good"), tmp_path)
     assert _whole(tmp_path)
     assert _leftovers(tmp_path) == []
 
@@ -205,16 +208,18 @@ def test_a_wrong_partial_file_is_thrown_away(server: _Server, tmp_path: Path, le
 def test_a_damaged_file_in_place_is_replaced(server: _Server, tmp_path: Path) -> None:
     """A file of the right name and the wrong content in the download folder is fetched anew."""
     (tmp_path / next(iter(_contents()))).write_bytes(b"rotten")
-    download.fetch_files(server.source("good"), tmp_path)
+    _fetch(server.source("good"), tmp_path)
     assert _whole(tmp_path)
 
 
 def test_no_good_mirror_is_one_message(server: _Server, tmp_path: Path) -> None:
     """When all fail, the message says why each did, where to put files by hand, and what needs no network."""
     source = server.source("missing", "lie", "html", "stall")
-    dead = replace(source, mirrors=(*source.mirrors, "http://127.0.0.1:9/"))
+    assert source.remote is not None
+    mirrors = (*source.remote.mirrors, "http://127.0.0.1:9/")
+    dead = replace(source, remote=replace(source.remote, mirrors=mirrors))
     with pytest.raises(EpochalError) as error:
-        download.fetch_files(dead, tmp_path)
+        dead.fetch(str(tmp_path))
     for reason in (
         "404",
         "SHA-256 differs",
@@ -226,14 +231,14 @@ def test_no_good_mirror_is_one_message(server: _Server, tmp_path: Path) -> None:
     assert error.value.hint is not None
     assert str(tmp_path) in error.value.hint
     assert "--data.source glyphs" in error.value.hint
-    assert files.idx_files(tmp_path) == {}
+    assert mnist.idx_files(tmp_path / "mnist") == {}
 
 
 def test_a_folder_that_cannot_be_written_is_one_message(server: _Server, tmp_path: Path) -> None:
     """The file system's refusal is explained before anything is asked of the network."""
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(EpochalError, match="cannot be written"):
-        download.fetch_files(server.source("good"), tmp_path / "file" / "mnist")
+        _fetch(server.source("good"), tmp_path / "file" / "mnist")
     assert server.seen == []
 
 
@@ -241,7 +246,7 @@ def test_load_downloads_what_is_missing(
     server: _Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`load` fetches into the cache once; `fetch` and `verify` then find it there."""
-    monkeypatch.setitem(catalogue.FILE_SOURCES, "mnist", server.source("truncate", "good"))
+    monkeypatch.setitem(catalogue.SOURCES, "mnist", server.source("truncate", "good"))
     assert not data.verify("mnist").passed
     loaded = data.load("mnist")
     assert loaded.origin == str(tmp_path / "cache" / "mnist")
@@ -256,7 +261,7 @@ def test_fetch_repairs_the_cache_but_not_the_user_s_files(
     server: _Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A damaged file is fetched anew in Epochal's own cache; in a folder of the user's it is only named."""
-    monkeypatch.setitem(catalogue.FILE_SOURCES, "mnist", server.source("good"))
+    monkeypatch.setitem(catalogue.SOURCES, "mnist", server.source("good"))
     cached = data.fetch("mnist")
     own = tmp_path / "own"
     own.mkdir()
@@ -279,16 +284,16 @@ def test_two_processes_fetch_at_once(server: _Server, tmp_path: Path) -> None:
     """The second waits for the first and finds the files: every file is transferred once."""
     program = """
 import json, sys
-from dataclasses import replace
 from pathlib import Path
-from epochal.systems.data import catalogue, download
-mirrors, remote, target = json.loads(sys.argv[1])
-remote = {stem: catalogue.RemoteFile(*file) for stem, file in remote.items()}
-download.fetch_files(replace(catalogue.MNIST, mirrors=tuple(mirrors), files=remote), Path(target))
+from epochal.systems.data import download
+mirrors, files, target = json.loads(sys.argv[1])
+remote = download.Remote(mirrors, {stem: download.RemoteFile(*file) for stem, file in files.items()})
+download.fetch_files("mnist", remote, Path(target), hint="")
 """
-    source = server.source("good")
-    remote = {stem: [file.name, file.size, file.sha256] for stem, file in source.files.items()}
-    argument = json.dumps([source.mirrors, remote, str(tmp_path)])
+    remote = server.source("good").remote
+    assert remote is not None
+    published = {stem: [file.name, file.size, file.sha256] for stem, file in remote.files.items()}
+    argument = json.dumps([remote.mirrors, published, str(tmp_path)])
     start = functools.partial(
         subprocess.Popen, [sys.executable, "-c", program, argument], env=dict(os.environ)
     )

@@ -7,7 +7,7 @@ import pytest
 
 from epochal.errors import EpochalError
 from epochal.systems import data
-from epochal.systems.data import glyphs
+from epochal.systems.data import glyphs, kept
 from epochal.systems.data.glyph_faces import FACES
 
 LABELS = [8, 7, 4, 0, 6, 9, 3, 2, 1, 5]
@@ -26,7 +26,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Few items and an empty cache; gives the cached file's path."""
     monkeypatch.setattr(glyphs, "ITEMS", (60, 20))
     monkeypatch.setenv("EPOCHAL_CACHE", str(tmp_path / "cache"))
-    return glyphs.cache_file()
+    return glyphs.GLYPHS.cache_file()
 
 
 def test_shapes_and_balance(drawn: dict[str, np.ndarray]) -> None:
@@ -150,13 +150,13 @@ def test_a_damaged_cache_is_drawn_anew(small: Path, damage: str) -> None:
     digest = data.load("glyphs").sha256
     content = small.read_bytes()
     if damage == "altered":
-        splits, recorded = glyphs.read(small)
+        splits, recorded = kept.read(small)
         splits["train"]["images"][0, 14, 14] ^= 1
-        glyphs._write(small, splits, recorded)
+        kept.write(small, splits, recorded)
     else:
         small.write_bytes({"cut": content[:-500], "empty": b"", "other": b"\x80\x04."}[damage])
     with pytest.raises(EpochalError):
-        glyphs.read(small)
+        kept.read(small)
     assert not data.verify("glyphs").passed
     assert data.load("glyphs").sha256 == digest
     assert data.verify("glyphs").passed

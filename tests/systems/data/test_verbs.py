@@ -35,7 +35,7 @@ def test_an_unknown_source_names_the_nearest(typed: str, meant: str) -> None:
         with pytest.raises(UsageError, match=typed) as error:
             verb(typed)
         assert f"Did you mean {meant}?" in str(error.value)
-        assert "mnist, fashion-mnist, glyphs, auto" in str(error.value)
+        assert "Sources: mnist, fashion-mnist, glyphs, cifar10" in str(error.value)
 
 
 def test_limit_takes_the_first_training_items() -> None:
@@ -58,13 +58,14 @@ def test_a_limit_below_one_is_a_usage_error(limit: int) -> None:
 def test_sources_say_where_they_are(real_data: Path) -> None:
     """The list names every source, its size, and where it was found."""
     listed = {source.name: source for source in data.sources(str(real_data))}
-    assert list(listed) == ["mnist", "fashion-mnist", "glyphs"]
+    assert {"mnist", "fashion-mnist", "glyphs", "cifar10"} <= set(listed)
     assert listed["mnist"].found == str(real_data / "mnist.npz")
     assert listed["fashion-mnist"].found is None
     assert listed["fashion-mnist"].download_bytes > 30_000_000
     assert listed["glyphs"].found is None
     data.fetch("glyphs")
-    assert data.sources()[-1].found == str(glyphs.cache_file())
+    listed = {source.name: source for source in data.sources()}
+    assert listed["glyphs"].found == str(glyphs.GLYPHS.cache_file())
 
 
 def test_verify_reports_each_check(real_data: Path) -> None:
@@ -84,3 +85,32 @@ def test_importing_the_room_is_cheap() -> None:
         "sys.exit(str(heavy) if heavy else 0)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_held_out_items_are_the_last_and_limit_takes_of_the_rest() -> None:
+    """Validation items are the last in stored order, and never among those trained on."""
+    whole = data.load("glyphs").splits["train"]
+    divided = data.load("glyphs", hold_out=10, limit=30)
+    for column, array in whole.items():
+        assert np.array_equal(divided.splits["validation"][column], array[50:])
+        assert np.array_equal(divided.splits["train"][column], array[:30])
+    assert len(data.load("glyphs", hold_out=10, limit=1000).splits["train"]["labels"]) == 50
+    assert "validation" not in data.load("glyphs").splits
+
+
+@pytest.mark.parametrize(
+    ("hold_out", "says"), [(60, "hold_out is 60, but glyphs has 60 training items"), (-1, "hold_out is -1")]
+)
+def test_holding_out_everything_is_a_usage_error(hold_out: int, says: str) -> None:
+    """Nothing left to train on: said with the number of items there are."""
+    with pytest.raises(UsageError, match=says):
+        data.load("glyphs", hold_out=hold_out)
+
+
+def test_a_source_of_another_kind_is_refused(real_data: Path) -> None:
+    """A recipe for colour images says so before it is built, and names what it takes."""
+    with pytest.raises(UsageError, match="'mnist' holds 28x28 grey images") as error:
+        data.load("mnist", wanted="cifar10", folder=str(real_data))
+    assert "cifar10" in str(error.value.hint) and "auto" in str(error.value.hint)
+    assert data.resolve("fashion-mnist", wanted="mnist") == "fashion-mnist"
+    assert data.resolve("auto", str(real_data), wanted="cifar10") == "cifar10"

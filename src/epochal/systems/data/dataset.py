@@ -18,13 +18,15 @@ class Dataset:
     """Items of one source, as stored (images stay uint8), split into training and test items.
 
     Attributes:
-        name: the source's name: "mnist", "fashion-mnist" or "glyphs", never "auto".
-        origin: the file or folder that was read, or how the items were drawn.
+        name: the source's name, such as "mnist" or "glyphs", never "auto".
+        origin: the file or folder that was read, or how the items were drawn; says so where only a part of
+            the published items is there.
         drawn: True when Epochal drew the items itself: they stand in for no real data.
-        sha256: digest over all items of both splits, before any `limit`.
+        sha256: digest over all items of both splits, before any `limit` or `hold_out`.
         classes: name of each label.
-        splits: "train" and "test", each with "images" (n, 28, 28) uint8, "labels" (n,) uint8 and, for drawn
-            digits, "thickness" (n,) float32, the width of the stroke in pixels.
+        splits: "train", "test" and, where items were held out, "validation", each with columns of one row an
+            item. The columns depend on the source: "images" (n, 28, 28) or (n, 32, 32, 3) uint8 with "labels"
+            (n,) uint8; for drawn digits also "thickness" (n,) float32, the width of the stroke in pixels.
     """
 
     name: str

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from epochal.errors import EpochalError
 from epochal.systems.data.cache import locked
-
-if TYPE_CHECKING:
-    from epochal.systems.data.catalogue import FileSource, RemoteFile
 
 # Seconds without a single byte after which a mirror counts as stalled, and between two rounds of mirrors.
 STALLED_AFTER = 20.0
@@ -25,29 +23,57 @@ ROUNDS = 2
 CHUNK = 1 << 13  # of a broken connection, at most this much is lost
 
 
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file as every mirror must serve it."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Where a source is published: addresses that the file names are appended to, best first, and the files."""
+
+    mirrors: tuple[str, ...]
+    files: Mapping[str, RemoteFile]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files.values())
+
+
 class TransferError(Exception):
     """One attempt at one mirror failed; what was received before stays in the partial file."""
 
 
-def fetch_files(source: FileSource, target: Path) -> None:
+def fetch_files(name: str, remote: Remote, target: Path, *, hint: str) -> None:
     """Downloads the files of a source that are not yet whole in `target`.
 
     Two processes may do this at once: the second waits, then finds the files.
+
+    Args:
+        name: the source's, for the message.
+        remote: where its files are published.
+        target: folder to put them in; made if need be.
+        hint: what to do when no mirror serves a file.
 
     Raises:
         EpochalError: `target` cannot be written, or no mirror served a file.
     """
     with locked(target):
-        for file in source.files.values():
-            _fetch_file(source, file, target)
+        for file in remote.files.values():
+            _fetch_file(name, remote.mirrors, file, target, hint)
 
 
-def _fetch_file(source: FileSource, file: RemoteFile, target: Path) -> None:
+def _fetch_file(name: str, mirrors: tuple[str, ...], file: RemoteFile, target: Path, hint: str) -> None:
     failures: dict[str, str] = {}
     for attempt in range(ROUNDS):
         if attempt:
             time.sleep(PAUSE)
-        for mirror in source.mirrors:
+        for mirror in mirrors:
             try:
                 _fetch_from(mirror + file.name, file, target)
             except TransferError as error:
@@ -57,14 +83,7 @@ def _fetch_file(source: FileSource, file: RemoteFile, target: Path) -> None:
             else:
                 return
     reasons = "".join(f"\n    {mirror}  {reason}" for mirror, reason in failures.items())
-    raise EpochalError(
-        f"{file.name} of {source.name} could not be downloaded.{reasons}",
-        hint=(
-            f"Offline? Put {', '.join(f.name for f in source.files.values())} or {source.npz_names[0]} into "
-            f"{target} by hand (--data.dir and EPOCHAL_DATA name other folders), "
-            "or use --data.source glyphs, which needs no network."
-        ),
-    )
+    raise EpochalError(f"{file.name} of {name} could not be downloaded.{reasons}", hint=hint)
 
 
 def _fetch_from(url: str, file: RemoteFile, target: Path) -> None:

@@ -8,31 +8,24 @@ Like MNIST's, the digits fill about 20 of 28 pixels and are centred by mass.
 from __future__ import annotations
 
 import os
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from epochal.errors import EpochalError
-from epochal.folders import cache_folder
-from epochal.systems.data.cache import locked, replacing
-from epochal.systems.data.files import column_digest, items_digest
+from epochal.systems.data.drawn import DrawnSource
 from epochal.systems.data.glyph_faces import FACES, Face, Stroke
+from epochal.systems.data.mnist import KIND
 
 if TYPE_CHECKING:
     import numpy as np
 
     from epochal.systems.data.dataset import Array, Splits
 
-WHAT = "drawn digits, 28x28 grey, with their stroke width; needs no download"
-CLASSES = tuple("0123456789")
 ITEMS = (60_000, 10_000)
 SEED = 20
 # Part of the cached file's name: raised whenever a change of this module or of the faces changes a pixel.
 EDITION = 1
-ORIGIN = f"drawn by Epochal (edition {EDITION}, seed {SEED})"
 
 SIDE = 28
 THINNEST, THICKEST = 1.2, 5.0  # stroke width in pixels
@@ -40,88 +33,9 @@ SEGMENT = 0.09  # length of the straight pieces that a curve is inked in, for a 
 BATCH = 256
 
 
-def cache_file() -> Path:
-    """Where the drawn digits are kept."""
-    return cache_folder() / f"glyphs-{EDITION}.npz"
-
-
-def splits() -> tuple[Splits, str]:
-    """The training and test digits, from the cache or drawn now (some seconds), and their digest.
-
-    A cache that cannot be written costs a warning now and drawing again next time.
-    """
-    path = cache_file()
-    if kept := _kept(path):
-        return kept
-    try:
-        with locked(path.parent):  # of several processes, one draws
-            if kept := _kept(path):
-                return kept
-            drawn, digest = draw_all()
-            _write(path, drawn, digest)
-            return drawn, digest
-    except EpochalError as error:
-        warnings.warn(f"The drawn digits cannot be kept. {error.what}", stacklevel=2)
-        return draw_all()
-
-
-def _kept(path: Path) -> tuple[Splits, str] | None:
-    try:
-        return read(path)
-    except EpochalError:  # absent or damaged: it is Epochal's own file, and drawn anew
-        return None
-
-
-def read(path: Path) -> tuple[Splits, str]:
-    """Reads drawn digits from the cache, and their digest.
-
-    Raises:
-        EpochalError: there is no such file, or it does not hold what was written.
-    """
-    import numpy as np
-
-    splits: dict[str, dict[str, Array]] = {"train": {}, "test": {}}
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            for split, columns in splits.items():
-                for column in ("images", "labels", "thickness"):
-                    columns[column] = archive[f"{split}_{column}"]
-            recorded = str(archive["sha256"])
-    except Exception as error:  # zipfile, zlib, NumPy and the system each have their own
-        raise EpochalError(f"{path} cannot be read: {error}.") from error
-    digest = _digest(splits)
-    if digest != recorded:
-        raise EpochalError(f"{path} has SHA-256 {digest} over its items, {recorded} was written.")
-    return splits, digest
-
-
-def _write(path: Path, splits: Splits, digest: str) -> None:
-    import numpy as np
-
-    arrays: dict[str, Any] = {
-        f"{split}_{column}": array for split, data in splits.items() for column, array in data.items()
-    }
-    try:
-        with replacing(path) as file:
-            np.savez(file, **arrays, sha256=np.asarray(digest))
-    except OSError as error:
-        warnings.warn(f"The drawn digits cannot be kept in {path}: {error}.", stacklevel=3)
-
-
-def _digest(splits: Splits) -> str:
-    return items_digest(
-        {
-            f"{split}/{column}": column_digest(array)
-            for split, columns in splits.items()
-            for column, array in columns.items()
-        }
-    )
-
-
-def draw_all() -> tuple[Splits, str]:
-    """Draws all training and test digits, from independent random streams; returns them and their digest."""
-    drawn = {"train": draw(ITEMS[0], [SEED, 0]), "test": draw(ITEMS[1], [SEED, 1])}
-    return drawn, _digest(drawn)
+def draw_all() -> Splits:
+    """Draws all training and test digits, from independent random streams."""
+    return {"train": draw(ITEMS[0], [SEED, 0]), "test": draw(ITEMS[1], [SEED, 1])}
 
 
 def draw(items: int, seed: list[int]) -> dict[str, Array]:
@@ -322,3 +236,15 @@ def _ink(ends: Array, thickness: Array) -> Array:
     distance = np.sqrt(nearest.reshape(-1, side, side)[:, margin:-margin, margin:-margin])
     ink = np.clip(radius[:, None, None] + 0.5 - distance, 0, 1)
     return (ink * 255 + 0.5).astype(np.uint8)
+
+
+GLYPHS = DrawnSource(
+    name="glyphs",
+    what="drawn digits, 28x28 grey, with their stroke width; needs no download",
+    kind=KIND,
+    classes=tuple("0123456789"),
+    items=ITEMS,
+    draw=draw_all,
+    seed=SEED,
+    edition=EDITION,
+)

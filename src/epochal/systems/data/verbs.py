@@ -1,57 +1,68 @@
-"""The verbs of the data room: list, resolve, load, fetch and verify sources."""
+"""The verbs of the data room: list, resolve, load, fetch and verify sources. They only find the source."""
 
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from epochal.errors import EpochalError, UsageError
-from epochal.folders import cache_folder
-from epochal.systems.data import files
-from epochal.systems.data.catalogue import COLUMNS, FILE_SOURCES, FileSource
-from epochal.systems.data.dataset import Check, Dataset, SourceInfo, Verification
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from epochal.errors import UsageError
+from epochal.systems.data.catalogue import SOURCES
+from epochal.systems.data.dataset import Dataset, SourceInfo, Verification
+from epochal.systems.data.source import Source
 
 AUTO = "auto"
-GLYPHS = "glyphs"
-NAMES = (*FILE_SOURCES, GLYPHS)
 
 
-def load(source: str, *, folder: str | None = None, limit: int | None = None) -> Dataset:
+def load(
+    source: str,
+    *,
+    wanted: str | None = None,
+    folder: str | None = None,
+    limit: int | None = None,
+    hold_out: int = 0,
+) -> Dataset:
     """Reads a source; downloads or draws it first where that is needed.
 
     Args:
-        source: "mnist", "fashion-mnist", "glyphs" or "auto" (see `resolve`).
+        source: a name from `sources()`, or "auto" (see `resolve`).
+        wanted: the source that a recipe is written for.
         folder: where to look first, before `$EPOCHAL_DATA` and the cache.
-        limit: use only the first N training items, in stored order; all test items stay.
+        limit: use only the first N training items, in stored order, of those that are not held out; all test
+            items stay.
+        hold_out: the last N training items, in stored order, become the split "validation"; 0: no such split.
 
     Raises:
-        UsageError: unknown source, a folder that does not exist, `limit` below 1.
+        UsageError: unknown source or one of another kind than `wanted`, a folder that does not exist, `limit`
+            below 1, `hold_out` that leaves no training item.
         EpochalError: a file is damaged or is not what its name says, or the download failed.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"data.limit is {limit}; at least 1 training item is needed.")
-    name = resolve(source, folder)
-    data = _load_glyphs() if name == GLYPHS else _load_files(FILE_SOURCES[name], folder)
-    return data if limit is None else _limited(data, limit)
+    if hold_out < 0:
+        raise UsageError(f"data.hold_out is {hold_out}; it cannot be negative.", hint="0 holds nothing out.")
+    data = SOURCES[resolve(source, folder, wanted=wanted)].load(folder)
+    return _divided(data, limit, hold_out)
 
 
-def resolve(source: str, folder: str | None = None) -> str:
-    """The source that a name stands for: "auto" is mnist when it is found on this machine, else glyphs.
+def resolve(source: str, folder: str | None = None, *, wanted: str | None = None) -> str:
+    """The source that a name stands for.
+
+    "auto" is the wanted source (mnist where none is named) when it is found on this machine, else its drawn
+    stand-in: mnist → glyphs, cifar10 → shapes. Nothing is downloaded unasked.
 
     Raises:
-        UsageError: unknown source, or a folder that does not exist.
+        UsageError: unknown source, one of another kind than `wanted`, or a folder that does not exist.
     """
     if source == AUTO:
-        return "mnist" if files.find(FILE_SOURCES["mnist"], folder) else GLYPHS
-    if source not in NAMES:
-        near = difflib.get_close_matches(source.lower().replace("_", "-"), (*NAMES, AUTO), n=1, cutoff=0.5)
-        meant = f"Did you mean {near[0]!r}? " if near else ""
+        real = _source(wanted or "mnist")
+        return real.name if real.stand_in is None or real.find(folder) else real.stand_in
+    chosen = _source(source)
+    if wanted is not None and chosen.kind != (kind := _source(wanted).kind):
+        fitting = (*(other.name for other in SOURCES.values() if other.kind == kind), AUTO)
         raise UsageError(
-            f"There is no data source {source!r}.", hint=f"{meant}Sources: {', '.join((*NAMES, AUTO))}."
+            f"The data source {source!r} holds {chosen.kind}; {kind} are needed here.",
+            hint=f"Choose one of {', '.join(fitting)}.",
         )
     return source
 
@@ -62,48 +73,31 @@ def sources(folder: str | None = None) -> list[SourceInfo]:
     Raises:
         UsageError: a folder that does not exist.
     """
-    from epochal.systems.data import glyphs
-
-    described = []
-    for source in FILE_SOURCES.values():
-        location = files.find(source, folder)
-        found = str(location.path) if location else None
-        described.append(
-            SourceInfo(source.name, source.what, source.items, found, source.licence, source.download_bytes)
+    return [
+        SourceInfo(
+            source.name,
+            source.what,
+            source.items,
+            str(found) if (found := source.find(folder)) else None,
+            source.licence,
+            source.download_bytes,
         )
-    drawn = glyphs.cache_file()
-    found = str(drawn) if drawn.is_file() else None
-    described.append(SourceInfo(GLYPHS, glyphs.WHAT, glyphs.ITEMS, found, "CC0 1.0", 0))
-    return described
+        for source in SOURCES.values()
+    ]
 
 
 def fetch(name: str, folder: str | None = None) -> Path:
     """Makes a source available on this machine and says where it lies.
 
     Nothing is transferred when a whole, undamaged copy is found. Otherwise its files go to `folder`/NAME,
-    or to the cache. "glyphs" are drawn.
+    or to the cache. Drawn sources are drawn.
 
     Raises:
         UsageError: unknown source, or a folder that does not exist.
         EpochalError: a copy outside the cache is damaged (it is the user's: nothing is overwritten), or no
             mirror served the files.
     """
-    from epochal.systems.data import glyphs
-
-    name = resolve(name, folder)
-    if name == GLYPHS:
-        glyphs.splits()
-        return glyphs.cache_file()
-    source = FILE_SOURCES[name]
-    found = files.find(source, folder)
-    if found is not None:
-        try:
-            files.read(source, found)
-            return found.path
-        except EpochalError:
-            if not found.path.is_relative_to(cache_folder()):
-                raise
-    return _download(source, folder)
+    return SOURCES[resolve(name, folder)].fetch(folder)
 
 
 def verify(name: str, folder: str | None = None) -> Verification:
@@ -112,80 +106,30 @@ def verify(name: str, folder: str | None = None) -> Verification:
     Raises:
         UsageError: unknown source, or a folder that does not exist.
     """
-    name = resolve(name, folder)
-    if name == GLYPHS:
-        return _verify_glyphs()
-    source = FILE_SOURCES[name]
-    location = files.find(source, folder)
-    if location is None:
-        searched = ", ".join(map(str, files.roots(folder)))
-        missing = f"not in {searched}; `epochal data fetch {name}` downloads it"
-        return Verification(name, None, (Check("found", False, missing),))
-    checks = [Check("found", True, str(location.path))]
-    if location.files is not None:
-        checks += _published_checks(source, location.files)
-    checks.append(_check("items", lambda: files.read(source, location)[1]))
-    return Verification(name, str(location.path), tuple(checks))
+    return SOURCES[resolve(name, folder)].verify(folder)
 
 
-def _load_files(source: FileSource, folder: str | None) -> Dataset:
-    location = files.find(source, folder)
-    if location is None:
-        _download(source, folder)
-        location = files.find(source, folder)
-        assert location is not None  # just written and checked
-    splits, digest = files.read(source, location)
-    return Dataset(source.name, str(location.path), False, digest, source.classes, splits)
+def _source(name: str) -> Source:
+    if name not in SOURCES:
+        names = (*SOURCES, AUTO)
+        near = difflib.get_close_matches(name.lower().replace("_", "-"), names, n=1, cutoff=0.5)
+        meant = f"Did you mean {near[0]!r}? " if near else ""
+        raise UsageError(f"There is no data source {name!r}.", hint=f"{meant}Sources: {', '.join(names)}.")
+    return SOURCES[name]
 
 
-def _load_glyphs() -> Dataset:
-    from epochal.systems.data import glyphs
-
-    splits, digest = glyphs.splits()
-    return Dataset(GLYPHS, glyphs.ORIGIN, True, digest, glyphs.CLASSES, splits)
-
-
-def _limited(data: Dataset, limit: int) -> Dataset:
-    train = {column: array[:limit] for column, array in data.splits["train"].items()}
-    return Dataset(
-        data.name, data.origin, data.drawn, data.sha256, data.classes, {**data.splits, "train": train}
-    )
-
-
-def _download(source: FileSource, folder: str | None) -> Path:
-    from epochal.systems.data import download
-
-    target = (Path(folder).expanduser() if folder else cache_folder()) / source.name
-    download.fetch_files(source, target)
-    files.read(source, files.Location(target, files.idx_files(target)))
-    return target
-
-
-def _published_checks(source: FileSource, paths: Mapping[str, Path]) -> list[Check]:
-    import pooch  # type: ignore[import-untyped]
-
-    checks = []
-    for stem in COLUMNS:
-        path = paths[stem]
-        if path.name.endswith(".gz"):
-            digest = pooch.file_hash(str(path))
-            published = source.files[stem].sha256
-            detail = f"SHA-256 {digest}" + (f", published {published}" if digest != published else "")
-            checks.append(Check(path.name, digest == published, detail))
-    return checks
-
-
-def _verify_glyphs() -> Verification:
-    from epochal.systems.data import glyphs
-
-    path = glyphs.cache_file()
-    if not path.is_file():
-        return Verification(GLYPHS, None, (Check("drawn", True, "not yet: drawn when first used"),))
-    return Verification(GLYPHS, str(path), (_check("items", lambda: glyphs.read(path)[1]),))
-
-
-def _check(what: str, digest: Callable[[], str]) -> Check:
-    try:
-        return Check(what, True, f"SHA-256 {digest()}")
-    except EpochalError as error:
-        return Check(what, False, error.what)
+def _divided(data: Dataset, limit: int | None, hold_out: int) -> Dataset:
+    """The same data with the last training items as validation, then the first `limit` of the others."""
+    train, test = data.splits["train"], data.splits["test"]
+    items = len(next(iter(train.values())))
+    if hold_out >= items:
+        raise UsageError(
+            f"data.hold_out is {hold_out:,}, but {data.name} has {items:,} training items: none would be left.",
+            hint=f"Hold out at most {items - 1:,}.",
+        )
+    end = items - hold_out
+    first = end if limit is None else min(limit, end)
+    splits = {"train": {column: array[:first] for column, array in train.items()}, "test": test}
+    if hold_out:
+        splits["validation"] = {column: array[end:] for column, array in train.items()}
+    return replace(data, splits=splits)

@@ -1,4 +1,4 @@
-"""File sources are found in every usual layout, and only the right, whole items are accepted."""
+"""MNIST and its like are found in every usual layout, and only the right, whole items are accepted."""
 
 import gzip
 import hashlib
@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 
 from epochal.errors import EpochalError, UsageError
-from epochal.systems.data import catalogue, files, idx
+from epochal.systems.data import idx, mnist
+from epochal.systems.data.digests import column_digest
+from epochal.systems.data.source import Location
 
 # Small stand-ins with MNIST's file names: their items are known by nothing but their number.
-SMALL = replace(catalogue.MNIST, items=(20, 10), idx_sha256=None)
-SMALL_FASHION = replace(catalogue.FASHION_MNIST, items=(20, 10), labels_each=(2, 1))
+SMALL = replace(mnist.MNIST, items=(20, 10), idx_sha256=None)
+SMALL_FASHION = replace(mnist.FASHION_MNIST, items=(20, 10), labels_each=(2, 1))
 
 
 def _columns() -> dict[str, np.ndarray]:
@@ -32,7 +34,7 @@ def _columns() -> dict[str, np.ndarray]:
 
 def _write_idx(folder: Path, columns: dict[str, np.ndarray], separator: str = "-", end: str = "") -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for stem, key in catalogue.NPZ_KEYS.items():
+    for stem, key in mnist.NPZ_KEYS.items():
         array = columns[key]
         content = idx.header(array.shape) + array.tobytes()
         path = folder / f"{stem}{separator}idx{array.ndim}-ubyte{end}"
@@ -51,9 +53,9 @@ def test_idx_files_are_found_and_read(tmp_path: Path, sub: str, separator: str, 
     """The names and folders that downloads, archives and torchvision leave behind all work."""
     columns = _columns()
     _write_idx(tmp_path / "data" / sub, columns, separator, end)
-    location = files.find(SMALL, str(tmp_path / "data"))
+    location = SMALL.locate(str(tmp_path / "data"))
     assert location is not None
-    splits, _ = files.read(SMALL, location)
+    splits, _ = SMALL.read(location)
     assert np.array_equal(splits["train"]["images"], columns["x_train"])
     assert np.array_equal(splits["test"]["labels"], columns["y_test"])
     assert splits["train"]["images"].flags.writeable  # torch warns when it wraps what it may not write
@@ -64,12 +66,12 @@ def test_the_items_not_the_container_make_the_digest(tmp_path: Path) -> None:
     columns = _columns()
     _write_idx(tmp_path / "idx", columns, end=".gz")
     np.savez(tmp_path / "mnist.npz", **columns)
-    from_idx = files.read(SMALL, files.Location(tmp_path, files.idx_files(tmp_path / "idx")))[1]
-    from_npz = files.read(SMALL, files.Location(tmp_path / "mnist.npz"))[1]
+    from_idx = SMALL.read(Location(tmp_path, mnist.idx_files(tmp_path / "idx")))[1]
+    from_npz = SMALL.read(Location(tmp_path / "mnist.npz"))[1]
     columns["x_test"][3, 5, 5] ^= 1
     np.savez(tmp_path / "other.npz", **columns)
     assert from_idx == from_npz
-    assert files.read(SMALL, files.Location(tmp_path / "other.npz"))[1] != from_npz
+    assert SMALL.read(Location(tmp_path / "other.npz"))[1] != from_npz
 
 
 def test_places_are_searched_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +82,7 @@ def test_places_are_searched_in_order(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("EPOCHAL_DATA", str(tmp_path / "env"))
 
     def found(folder: str | None) -> str:
-        location = files.find(SMALL, folder)
+        location = SMALL.locate(folder)
         assert location is not None
         return location.path.parent.name
 
@@ -94,7 +96,7 @@ def test_an_incomplete_set_is_not_found(tmp_path: Path) -> None:
     """Three files of four are an interrupted copy, not a data set."""
     _write_idx(tmp_path / "data", _columns())
     (tmp_path / "data" / "t10k-labels-idx1-ubyte").unlink()
-    assert files.find(SMALL, str(tmp_path / "data")) is None
+    assert SMALL.locate(str(tmp_path / "data")) is None
 
 
 def test_same_names_in_one_folder_are_told_apart(tmp_path: Path) -> None:
@@ -102,11 +104,11 @@ def test_same_names_in_one_folder_are_told_apart(tmp_path: Path) -> None:
     columns = _columns()
     columns["y_test"] = np.zeros(10, np.uint8)
     _write_idx(tmp_path / "data", columns)
-    digest = files.column_digest(columns["y_test"])
+    digest = column_digest(columns["y_test"])
     as_mnist = replace(SMALL, idx_sha256={"t10k-labels": digest})
-    assert files.find(as_mnist, str(tmp_path / "data")) is not None
-    assert files.find(SMALL_FASHION, str(tmp_path / "data")) is None
-    assert files.find(replace(SMALL, idx_sha256={"t10k-labels": "0"}), str(tmp_path / "data")) is None
+    assert as_mnist.locate(str(tmp_path / "data")) is not None
+    assert SMALL_FASHION.locate(str(tmp_path / "data")) is None
+    assert replace(SMALL, idx_sha256={"t10k-labels": "0"}).locate(str(tmp_path / "data")) is None
 
 
 @pytest.mark.parametrize("name", ["EPOCHAL_DATA", "--data.dir"])
@@ -118,7 +120,7 @@ def test_a_folder_that_is_none_is_a_usage_error(
     if name == "EPOCHAL_DATA":
         monkeypatch.setenv(name, wrong)
     with pytest.raises(UsageError, match=f"{name} is .*nowhere.*does not exist"):
-        files.find(SMALL, wrong if name == "--data.dir" else None)
+        SMALL.locate(wrong if name == "--data.dir" else None)
 
 
 def _spoil(key: str, value: Callable[[np.ndarray], Any]) -> Callable[[dict[str, Any]], None]:
@@ -150,7 +152,7 @@ def test_wrong_arrays_are_named(tmp_path: Path, spoil: Callable[[dict[str, Any]]
     spoil(columns)
     np.savez(tmp_path / "mnist.npz", **columns)
     with pytest.raises(EpochalError, match=says) as error:
-        files.read(SMALL, files.Location(tmp_path / "mnist.npz"))
+        SMALL.read(Location(tmp_path / "mnist.npz"))
     assert str(tmp_path / "mnist.npz") in error.value.what
     assert error.value.hint
 
@@ -161,7 +163,7 @@ def test_labels_of_wider_integers_are_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", **columns)
     columns["y_train"] = columns["y_train"].astype(np.int64)
     np.savez(tmp_path / "b.npz", **columns)
-    a, b = (files.read(SMALL, files.Location(tmp_path / name))[1] for name in ("a.npz", "b.npz"))
+    a, b = (SMALL.read(Location(tmp_path / name))[1] for name in ("a.npz", "b.npz"))
     assert a == b
 
 
@@ -169,11 +171,11 @@ def test_unequal_classes_are_not_fashion_mnist(tmp_path: Path) -> None:
     """Without published digests of unpacked items, Fashion-MNIST is known by its equal classes."""
     columns = _columns()
     np.savez(tmp_path / "good.npz", **columns)
-    files.read(SMALL_FASHION, files.Location(tmp_path / "good.npz"))
+    SMALL_FASHION.read(Location(tmp_path / "good.npz"))
     columns["y_train"][0] = 5
     np.savez(tmp_path / "bad.npz", **columns)
     with pytest.raises(EpochalError, match="1 train items have label 0, not 2"):
-        files.read(SMALL_FASHION, files.Location(tmp_path / "bad.npz"))
+        SMALL_FASHION.read(Location(tmp_path / "bad.npz"))
 
 
 def test_nothing_pickled_is_opened(tmp_path: Path) -> None:
@@ -193,7 +195,7 @@ def test_nothing_pickled_is_opened(tmp_path: Path) -> None:
     (tmp_path / "single.npz").write_bytes(single.getvalue())
     for name in ("plain", "inside", "single"):
         with pytest.raises(EpochalError, match=f"{name}.npz is no .npz file of plain arrays"):
-            files.read(SMALL, files.Location(tmp_path / f"{name}.npz"))
+            SMALL.read(Location(tmp_path / f"{name}.npz"))
     assert not ran.exists()
 
 
@@ -201,7 +203,7 @@ def test_a_damaged_npz_is_one_message(tmp_path: Path) -> None:
     """Cut or altered anywhere, an .npz file gives a message of its own, never a traceback or wrong items."""
     np.savez_compressed(tmp_path / "mnist.npz", **_columns())
     whole = (tmp_path / "mnist.npz").read_bytes()
-    digest = files.read(SMALL, files.Location(tmp_path / "mnist.npz"))[1]
+    digest = SMALL.read(Location(tmp_path / "mnist.npz"))[1]
     rng = np.random.default_rng(0)
     for _ in range(150):
         content = bytearray(whole)
@@ -211,16 +213,16 @@ def test_a_damaged_npz_is_one_message(tmp_path: Path) -> None:
             content[int(rng.integers(len(content)))] ^= int(rng.integers(1, 256))
         (tmp_path / "bad.npz").write_bytes(content)
         try:  # some bytes (time stamps) carry nothing: then the items must be the same
-            assert files.read(SMALL, files.Location(tmp_path / "bad.npz"))[1] == digest
+            assert SMALL.read(Location(tmp_path / "bad.npz"))[1] == digest
         except EpochalError as error:
             assert "bad.npz" in error.what
 
 
 def test_real_mnist_is_recognised(real_data: Path) -> None:
     """The real items pass all four digests, and a single changed pixel does not."""
-    location = files.find(catalogue.MNIST, str(real_data))
+    location = mnist.MNIST.locate(str(real_data))
     assert location is not None
-    splits, digest = files.read(catalogue.MNIST, location)
+    splits, digest = mnist.MNIST.read(location)
     assert {name: len(split["labels"]) for name, split in splits.items()} == {"train": 60_000, "test": 10_000}
     assert digest == "773827b27767700b4c67d81ee5634504839f7031809b915bee1cbf349537346b"
     assert np.bincount(splits["train"]["labels"]).tolist() == [
@@ -228,18 +230,18 @@ def test_real_mnist_is_recognised(real_data: Path) -> None:
     ]  # fmt: skip
     images = splits["test"]["images"].copy()
     images[7, 3, 3] ^= 1
-    assert files.column_digest(images) != catalogue.MNIST.idx_sha256["t10k-images"]  # type: ignore[index]
+    assert column_digest(images) != mnist.MNIST.idx_sha256["t10k-images"]  # type: ignore[index]
 
 
 def test_real_mnist_from_idx_files_equals_npz(real_data: Path, tmp_path: Path) -> None:
     """The canonical IDX layout of the same items gives the same data set, byte for byte."""
     with np.load(real_data / "mnist.npz", allow_pickle=False) as archive:
-        columns = {key: archive[key] for key in catalogue.NPZ_KEYS.values()}
+        columns = {key: archive[key] for key in mnist.NPZ_KEYS.values()}
     _write_idx(tmp_path / "data", columns)
-    location = files.find(catalogue.MNIST, str(tmp_path / "data"))
+    location = mnist.MNIST.locate(str(tmp_path / "data"))
     assert location is not None and location.files is not None
     # The MD5 of the canonical file, from a source independent of the SHA-256 sums in the catalogue.
     unpacked = location.files["train-images"].read_bytes()
     assert hashlib.md5(unpacked).hexdigest() == "6bbc9ace898e44ae57da46a324031adb"
-    assert files.read(catalogue.MNIST, location)[1].startswith("773827b27767")
-    assert files.find(catalogue.FASHION_MNIST, str(tmp_path / "data")) is None
+    assert mnist.MNIST.read(location)[1].startswith("773827b27767")
+    assert mnist.FASHION_MNIST.locate(str(tmp_path / "data")) is None
