@@ -136,7 +136,7 @@ def test_rows_hold_what_tables_need(lab: Lab) -> None:
     row = lab.summaries()[0]
     run = lab.runs()[0]
     assert list(row) == [
-        *("run", "folder", "recipe", "version", "name", "seed", "status", "created", "parent"),
+        *("run", "folder", "recipe", "version", "name", "seed", "members", "status", "created", "parent"),
         *("epochs_done", "final", "evaluation", "size_bytes"),
     ]
     assert row["run"] == run.id and row["final"] == {"loss": 0.2} and row["size_bytes"] == run.size_bytes()

@@ -22,7 +22,7 @@ from epochal.journal.run import Run
 NAME: Final = "index.sqlite"
 
 # Written into the file; another number means another layout, and the index is made anew.
-_LAYOUT: Final = 1
+_LAYOUT: Final = 2
 
 
 class Row(NamedTuple):
@@ -41,6 +41,7 @@ class Row(NamedTuple):
     version: str | None = None
     name: str | None = None
     seed: int = 0
+    members: int = 0
     status: str = ""
     created: str = ""
     parent: str | None = None
@@ -65,6 +66,7 @@ class Row(NamedTuple):
             "version": self.version,
             "name": self.name,
             "seed": self.seed,
+            "members": self.members,
             "status": self.status,
             "created": self.created,
             "parent": self.parent,
@@ -132,6 +134,7 @@ def _row(lab: Path, folder: str, stamp: tuple[int, int, int]) -> Row:
             version=run.version,
             name=run.name,
             seed=run.seed,
+            members=run.members,
             status=run.status,
             created=meta["created"],
             parent=run.parent,

@@ -42,12 +42,13 @@ def append(path: str | os.PathLike[str], records: Iterable[Mapping[str, Any]]) -
         atomic.append_bytes(path, _heal(Path(path)) + lines)
 
 
-def read(path: str | os.PathLike[str], *, skip: str | None = None) -> Log:
+def read(path: str | os.PathLike[str], *, skip: str | None = None, only: str | None = None) -> Log:
     """Reads a log; none written yet reads as empty.
 
     Args:
         path: the log.
         skip: lines that contain this text are passed over unparsed (faster where few of many lines matter).
+        only: lines without this text are passed over unparsed.
 
     Raises:
         EpochalError: the file cannot be read at all.
@@ -65,7 +66,7 @@ def read(path: str | os.PathLike[str], *, skip: str | None = None) -> Log:
     garbage: list[int] = []
     lines = text.split("\n")
     for number, line in enumerate(lines, start=1):
-        if not line or (skip is not None and skip in line):
+        if not line or (skip is not None and skip in line) or (only is not None and only not in line):
             continue
         record = _parse(line)
         if record is None:

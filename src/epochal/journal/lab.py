@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,8 @@ from epochal.journal import atomic, runfile
 from epochal.journal.run import SUBFOLDERS, Run, now, trainer
 
 if TYPE_CHECKING:
-    from epochal.journal.index import Index
+    from epochal.journal.index import Index, Row
+    from epochal.journal.references import Part
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _LONGEST_PART = 40
@@ -43,11 +45,12 @@ class Lab:
     def __repr__(self) -> str:
         return f"Lab({str(self.path)!r})"
 
-    def create_run(self, *, recipe: str, **fields: Any) -> Run:
+    def create_run(self, *, recipe: str, roster: Sequence[Mapping[str, Any]] = (), **fields: Any) -> Run:
         """Makes a run folder, whole and at once; fields that are not given start as run.json's defaults.
 
         Args:
             recipe: name of the recipe.
+            roster: of a fleet, the lines of its members.jsonl.
             fields: other fields of run.json; `id` and `created` are given by the lab.
 
         Raises:
@@ -55,6 +58,7 @@ class Lab:
         """
         meta = {**runfile.defaults(), **fields, "recipe": recipe, "created": now()}
         meta["process"] = trainer(meta["status"])
+        meta["members"] = len(roster)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -66,7 +70,7 @@ class Lab:
             if wrong is not None:
                 raise EpochalError(f"no run is made: its {runfile.NAME} would be one that {wrong}.")
             with suppress(FileExistsError):  # another process took this id: draw again
-                return self._place(meta)
+                return self._place(meta, roster)
 
     def runs(self) -> list[Run]:
         """All readable runs, newest first. `broken` tells of the others."""
@@ -93,13 +97,15 @@ class Lab:
             ref: an id or its unique beginning; "last"; "recipe:version@seed" or a part of it that fits one
                 version and seed (of several such runs, the newest); a folder, relative to here or absolute.
                 A fork's name stands in the version's place; without a name it is found by id only.
+                A fleet's member is "FLEET#12", its twelfth from 0, or "FLEET@3", the one of seed 3; a
+                selector with a seed finds it too.
             many: return all that fit, newest first, instead of one.
 
         Raises:
             UsageError: nothing fits, or (without `many`) several do: lists up to five.
             EpochalError: the folder named holds a run.json that cannot be read.
         """
-        from epochal.journal import references
+        from epochal.journal import members, references
 
         folder = references.folder_of(ref, self.path)
         if folder is not None:
@@ -107,12 +113,39 @@ class Lab:
             run.meta  # noqa: B018 - what cannot be read is told here, not at the first use
             return [run] if many else run
         rows = self.index().rows
-        if not many:
-            return references.as_run(references.one(ref, rows, self.path), self.path)
         fitting = references.choose(ref, rows)
+        part = references.part_of_fleet(ref)
         if not fitting:
-            raise references.nothing(ref, rows, self.path)
-        return [references.as_run(row, self.path) for row in fitting]
+            fleet = None if part is None else self._fleet(part, rows)
+            if fleet is None or part is None:
+                raise references.nothing(ref, rows, self.path)
+            number = part.number
+            found = [members.one(fleet, number)] if part.sign == "#" else members.of_seed(fleet, number)
+            return list(found) if many else members.only(found, ref)
+        chosen = fitting if many else [references.one(ref, fitting, self.path)]
+        runs: list[Run] = []
+        for row in chosen:
+            run = references.as_run(row, self.path)
+            if row.members and part is not None:
+                of_seed = members.of_seed(run, part.number)
+                runs += of_seed if many else [members.only(of_seed, ref)]
+            else:
+                runs.append(run)
+        return runs if many else runs[0]
+
+    def _fleet(self, part: Part, rows: Sequence[Row]) -> Run | None:
+        """The fleet that holds a member as typed; None when nothing of that name is one."""
+        from epochal.journal import references
+
+        folder = references.folder_of(part.fleet, self.path)
+        if folder is not None:
+            return Run(folder)
+        fitting = references.choose(part.fleet, rows)
+        if part.sign == "@":  # a version's run of a seed that it was not trained with is no fleet's matter
+            fitting = [row for row in fitting if row.members]
+        return (
+            references.as_run(references.one(part.fleet, fitting, self.path), self.path) if fitting else None
+        )
 
     def index(self) -> Index:
         """The index, brought up to date; rebuilt when missing or damaged."""
@@ -120,7 +153,7 @@ class Lab:
 
         return index.refresh(self.path)
 
-    def _place(self, meta: dict[str, Any]) -> Run:
+    def _place(self, meta: dict[str, Any], roster: Sequence[Mapping[str, Any]]) -> Run:
         """Makes the folder under a dot-name and renames it into place. FileExistsError: the id is taken."""
         folder = self.path / meta["id"]
         draft = self.path / f".new-{meta['id']}"
@@ -133,6 +166,11 @@ class Lab:
         try:
             for name in SUBFOLDERS:
                 (draft / name).mkdir()
+            if roster:
+                from epochal.journal import members
+
+                lines = b"".join(map(members.encode, roster))
+                atomic.write_bytes(draft / members.NAME, lines)
             atomic.write_json(draft / runfile.NAME, meta)
             if folder.exists():
                 raise FileExistsError(str(folder))

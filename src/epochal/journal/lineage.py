@@ -89,6 +89,7 @@ def study(runs: Iterable[Run], recipe: str) -> Study:
         (run for run in runs if run.recipe == recipe), key=lambda run: (run.meta["created"], run.path)
     )
     by_id = {run.id: run for run in own}
+    by_id.update({run.parent: by_id[fleet] for run in own if run.parent and (fleet := _fleet(run)) in by_id})
     nodes: dict[str, Node] = {}
     forks: dict[str, Node] = {}
     placed: dict[Run, Node] = {}
@@ -106,6 +107,12 @@ def studies(runs: Iterable[Run]) -> dict[str, Study]:
     """The trees of all recipes among `runs`, by recipe name."""
     listed = list(runs)
     return {recipe: study(listed, recipe) for recipe in sorted({run.recipe for run in listed})}
+
+
+def _fleet(run: Run) -> str:
+    """The id of the fleet that a run was forked from a member of (`FLEET#12`); empty for any other."""
+    fleet, sign, _ = (run.parent or "").rpartition("#")
+    return fleet if sign else ""
 
 
 def _unplaced_line(run: Run, by_id: dict[str, Run], placed: dict[Run, Node]) -> list[Run]:

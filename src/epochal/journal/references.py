@@ -1,4 +1,4 @@
-"""Finding the run that somebody means: id, prefix, `last`, `recipe:version@seed`, or a folder."""
+"""Finding the run that somebody means: id, prefix, `last`, `recipe:version@seed`, a folder, a fleet's member."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from epochal.errors import UsageError
 from epochal.journal import runfile
@@ -14,8 +15,23 @@ from epochal.journal.run import Run
 
 _SHOWN = 5
 _SELECTOR = re.compile(r"(?:(?P<recipe>[^:@]+):)?(?P<label>[^:@]+)(?:@(?P<seed>-?\d{1,18}))?")
+_PART = re.compile(r"(?P<fleet>.+)(?P<sign>[#@])(?P<number>\d{1,18})")
 _SEPARATORS = tuple(filter(None, {"/", os.sep, os.altsep}))
-_FORMS = "A run is an id or its beginning, last, recipe:version@seed, or a folder."
+_FORMS = "A run is an id or its beginning, last, recipe:version@seed, or a folder; a fleet's member FLEET#12 or FLEET@3."
+
+
+class Part(NamedTuple):
+    """A member of a fleet as typed: `FLEET#12` by its number, `FLEET@3` by its seed."""
+
+    fleet: str
+    sign: str
+    number: int
+
+
+def part_of_fleet(ref: str) -> Part | None:
+    """The fleet and the member that `ref` may mean; None when it has no such end."""
+    match = _PART.fullmatch(ref)
+    return Part(match["fleet"], match["sign"], int(match["number"])) if match is not None else None
 
 
 def folder_of(ref: str, lab: Path) -> Path | None:
@@ -37,6 +53,9 @@ def folder_of(ref: str, lab: Path) -> Path | None:
         folder = folder.parent if folder.name == runfile.NAME else folder
         if os.path.isfile(folder / runfile.NAME):
             return folder
+    part = part_of_fleet(ref)
+    if is_path and part is not None and folder_of(part.fleet, lab) is not None:
+        return None
     if is_path:
         raise UsageError(f"{ref!r} is a path, but there is no run: no {runfile.NAME} in it.", hint=_FORMS)
     return None
@@ -59,18 +78,20 @@ def choose(ref: str, rows: Sequence[Row]) -> list[Row]:
     )
 
 
-def one(ref: str, rows: Sequence[Row], lab: Path) -> Row:
-    """The one run that `ref` means. Of runs that differ in nothing but time, the newest.
+def one(ref: str, fitting: Sequence[Row], lab: Path) -> Row:
+    """The one run among those that `ref` fits. Of runs that differ in nothing but time, the newest.
 
     Raises:
-        UsageError: nothing fits, or several do; lists up to five.
+        UsageError: there are several others; lists up to five.
     """
-    fitting = choose(ref, rows)
-    if not fitting:
-        raise nothing(ref, rows, lab)
     # Ids that begin alike are different runs, however alike these are.
-    by_selector = bool(_selected(ref, rows))
-    kinds = {(row.recipe, row.label, row.seed) if by_selector else row.id for row in fitting}
+    by_selector = bool(_selected(ref, fitting))
+    # A fleet holds the run of a seed as well as a folder of its own does.
+    seeded = by_selector and "@" in ref
+    kinds = {
+        (row.recipe, row.label, None if seeded else (row.seed, row.members > 0)) if by_selector else row.id
+        for row in fitting
+    }
     if len(kinds) > 1:
         raise UsageError(f"{ref!r} fits {len(fitting)} runs in {lab}.", hint=f"Name one: {_names(fitting)}")
     return fitting[0]
@@ -102,10 +123,18 @@ def _selected(ref: str, rows: Sequence[Row]) -> list[Row]:
         row
         for row in rows
         if (recipe is None or row.recipe == recipe)
-        and (seed is None or row.seed == int(seed))
+        and (seed is None or int(seed) in _seeds(row))
         # A fork trains other settings than the version it came from: it is found by its own name only.
         and (row.name == label or (row.parent is None and row.version == label))
     ]
+
+
+def _seeds(row: Row) -> set[int]:
+    if not row.members:
+        return {row.seed}
+    import json
+
+    return {seed for seed in json.loads(row.content)["seeds_of"] if isinstance(seed, int)}
 
 
 def _names(rows: Sequence[Row]) -> str:

@@ -99,6 +99,11 @@ class Run:
         return int(self.meta["seed"])
 
     @property
+    def members(self) -> int:
+        """How many networks a fleet trained as one; 0 for an ordinary run. `journal.members` reads them."""
+        return int(self.meta["members"])
+
+    @property
     def status(self) -> str:
         """One of draft, running, finished, stopped, failed, as last written; see also `interrupted`."""
         return str(self.meta["status"])
@@ -141,7 +146,7 @@ class Run:
         Raises:
             EpochalError: a field is of the wrong kind, or the disk refuses; run.json is as it was.
         """
-        with self._writing():
+        with self.writing():
             self.reload()
             changed = {**self.meta, **fields}
             if "status" in fields:
@@ -164,7 +169,7 @@ class Run:
         Raises:
             EpochalError: the disk refuses; the log is as it was.
         """
-        with self._writing():
+        with self.writing():
             jsonl.append(self._log(log), records)
 
     def sync(self) -> None:
@@ -181,9 +186,12 @@ class Run:
         return jsonl.read(self._log("probes")).records
 
     def epoch_values(self, split: str = "train") -> dict[str, list[tuple[int, float]]]:
-        """The curves over epochs: value name → [(epoch, value), …] in the order written."""
+        """The curves over epochs: value name → [(epoch, value), …] in the order written.
+
+        A fleet has none of its own: each member has.
+        """
         curves: dict[str, list[tuple[int, float]]] = {}
-        for line in jsonl.read(self._log("metrics"), skip='"scope": "step"').records:
+        for line in self._epoch_lines():
             epoch, values = line.get("epoch"), line.get("values")
             if line.get("scope") != "epoch" or line.get("split") != split:
                 continue
@@ -193,6 +201,12 @@ class Run:
                 if isinstance(value, (int, float)):
                     curves.setdefault(name, []).append((epoch, float(value)))
         return curves
+
+    def _epoch_lines(self) -> list[dict[str, Any]]:
+        """Lines of metrics.jsonl that may be of epochs, as fast as they can be told from the others."""
+        if self.members:
+            return []
+        return jsonl.read(self._log("metrics"), skip='"scope": "step"').records
 
     def truncate(self, log: LogName, *, after_step: int) -> None:
         """Drops, all or nothing, every line of a later step, so that a resumed run writes them anew.
@@ -205,7 +219,7 @@ class Run:
             step = record.get("step")
             return isinstance(step, (int, float)) and step <= after_step
 
-        with self._writing():
+        with self.writing():
             jsonl.truncate(self._log(log), is_kept)
 
     def problems(self) -> list[str]:
@@ -230,7 +244,7 @@ class Run:
         self.reload().meta  # noqa: B018 - a folder that is no run gets no notes
         stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
         path = self.path / "notes.md"
-        with self._writing():
+        with self.writing():
             separator = "\n" if path.exists() else ""
             entry = f"{separator}**{stamp}**  \n{text.strip()}\n"
             atomic.append_bytes(path, entry.encode("utf-8", "replace"))
@@ -252,7 +266,7 @@ class Run:
         if not name or name.startswith(".") or any(c in '/\\:\0"<>|*?' or ord(c) < 32 for c in name):
             raise UsageError(f"{name!r} is no plain file name.", hint="Use letters, digits, dots, dashes.")
         folder = self.path / "source"
-        with self._writing():
+        with self.writing():
             try:
                 folder.mkdir(exist_ok=True)
             except OSError as error:
@@ -337,7 +351,7 @@ class Run:
         return self.path / f"{log}.jsonl"
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[None]:
         """Keeps other writers of this run (a note, an evaluation beside the training) away for one write."""
         with locking.hold(self.path / ".write-lock", wait=True):
             yield

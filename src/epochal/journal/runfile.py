@@ -36,6 +36,7 @@ FIELDS: Final[dict[str, tuple[tuple[type, ...], Any]]] = {
     "settings": ((dict,), {}),
     "seed": ((int,), 0),
     "seeds_of": ((list,), []),
+    "members": ((int,), 0),
     "device": (_TEXT_OR_NONE, None),
     "precision": (_TEXT_OR_NONE, None),
     "choices": ((dict,), {}),
