@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 CHUNK = 500
 """Images a forward pass where nothing is trained."""
 
+FEW = 10
+"""Answers in a bin of confidence below which its accuracy says too little to be drawn."""
+
 METRICS = (
     Metric("accuracy", "higher", "share of images read right", margin=0.002),
     Metric("top5", "higher", "share of images whose label is among the five likeliest classes", margin=0.002),
@@ -196,14 +199,15 @@ def confusion_matrix(counts: Any, classes: Sequence[str]) -> Matrix:
 def reliability_diagram(read: Any) -> Curves:
     """Accuracy over confidence of a `Classification`, beside the diagonal of a calibrated classifier."""
     bins = read.reliability
-    filled = bins.count > 0
+    least = min(FEW, bins.count.max())
+    full = bins.count >= least
     return Curves(
         {
-            "classifier": (bins.confidence[filled].tolist(), bins.accuracy[filled].tolist()),
+            "classifier": (bins.confidence[full].tolist(), bins.accuracy[full].tolist()),
             "calibrated": ([0.0, 1.0], [0.0, 1.0]),
         },
         title=f"Is a confidence right as often as it says? ECE {read.ece:.4f}",
-        x_axis="confidence, mean of a bin",
+        x_axis=f"confidence, mean of a bin of {least} answers or more",
         y_axis="accuracy",
     )
 
@@ -232,7 +236,7 @@ def filters(network: Any) -> ImageGrid:
     size = "x".join(str(side) for side in first.kernel_size)
     return ImageGrid(
         grid.reshape(rows, columns, *pictures.shape[1:]),
-        title=f"First layer, {len(pictures)} kernels of {size}; grey is 0, each scaled by its largest weight",
+        title=f"First layer: {len(pictures)} kernels of {size}, grey is 0",
     )
 
 
@@ -255,7 +259,7 @@ def surest_answers(images: Array, scores: Sequence[tuple[Any, Array]], classes: 
         grid[labels[item], answers[item]] = images[item]
     return ImageGrid(
         grid,
-        title="Surest answers on test images: right ones on the diagonal, mistakes elsewhere",
+        title="Surest answers: right on the diagonal, mistakes elsewhere",
         rows=list(classes),
         columns=list(classes),
         row_axis="label",
