@@ -11,9 +11,8 @@ PLAN = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 class VGG16(nn.Module):
     """13 convolutions and a head: images (B, 3, 32, 32) → logits (B, classes).
 
-    The five poolings leave 1x1x512. Convolutions begin as He et al. (2015) derive for ReLUs (normal, variance
-    2 / fan_out), the dense layers with standard deviation 0.01, all biases at zero: with torch's own defaults the
-    signal of 13 layers without norms fades to nothing.
+    The five poolings leave 1x1x512. All layers begin as torch begins them: without norms and at a learning rate of
+    0.001 with Adam, He's larger weights (2015) did not leave the loss of guessing, ln 10, in 110 steps.
 
     Args:
         classes: number of logits.
@@ -40,7 +39,6 @@ class VGG16(nn.Module):
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)  # (B, 512, 1, 1)
         self.head = _head(channels, dense, classes)
-        self.apply(_he)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x).flatten(1))  # type: ignore[no-any-return]
@@ -58,13 +56,3 @@ def _head(channels: int, dense: int, classes: int) -> nn.Sequential:
         nn.Dropout(0.5),
         nn.Linear(dense, classes),
     )
-
-
-def _he(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Linear):
-        nn.init.normal_(module.weight, std=0.01)
-        nn.init.zeros_(module.bias)

@@ -110,8 +110,10 @@ def build(settings: Settings, nets: Nets) -> Task:
     )
 
 
-def augmentation(wanted: Augment) -> Callable[[torch.Tensor, torch.Generator], torch.Tensor]:
-    """The changes in the order crop, flip, cutout."""
+def augmentation(wanted: Augment) -> Callable[[torch.Tensor, torch.Generator], torch.Tensor] | None:
+    """The changes in the order crop, flip, cutout; None for none."""
+    if not (wanted.crop or wanted.flip or wanted.cutout):
+        return None
 
     def change(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         from epochal.systems.data import augment
