@@ -157,6 +157,7 @@ def evaluate(trained: Trained, net: str, found: Dataset, split: str, prepare: Pr
         "accuracy": read.top1,
         "accuracy_low": read.low,
         "accuracy_high": read.high,
+        "images": float(read.confusion.sum()),
         "top5": read.top5,
         "nll": read.nll,
         "ece": read.ece,

@@ -1,0 +1,150 @@
+"""What the pages in docs/results/ are made with: runs trained where they are missing, numbers with n, tables.
+
+A page's program can be killed and started again: runs that a lab already holds are not trained anew, interrupted
+ones are resumed, and what is evaluated stays evaluated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import epochal
+from epochal.journal import Lab, Run
+
+RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
+
+
+class Page:
+    """The Markdown being written, and what fell short of its target."""
+
+    def __init__(self, title: str, command: str) -> None:
+        self.lines: list[str] = []
+        self.misses: list[str] = []
+        self.say(f"# {title}", "", f"Written by `{command}`.", "")
+
+    def say(self, *lines: str) -> None:
+        """Adds lines."""
+        self.lines += lines
+
+    def section(self, title: str) -> None:
+        """Begins a section."""
+        self.say("", f"## {title}", "")
+
+    def table(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Adds a table."""
+        self.say("| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |")
+        self.say(*("| " + " | ".join(row) + " |" for row in rows))
+
+    def target(self, what: str, met: bool) -> str:
+        """Notes whether a target is met; returns "yes" or "no"."""
+        if not met:
+            self.misses.append(what)
+        return "yes" if met else "no"
+
+    def write(self, path: Path) -> int:
+        """Writes the page; says what fell short. Returns the exit code: 1 when something did."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(self.lines) + "\n", encoding="utf-8")
+        print(path)
+        for miss in self.misses:
+            print(f"not met: {miss}")
+        return 1 if self.misses else 0
+
+
+def trained(
+    lab: Lab, recipe: str, version: str, seeds: Sequence[int], *, only_found: bool = False, **how: Any
+) -> list[Run]:
+    """The finished run of each seed: as found in the lab, resumed where it was interrupted, else trained now.
+
+    Args:
+        lab: folder that holds the runs.
+        recipe: its name.
+        version: its version, with the version's own settings.
+        seeds: one run each.
+        only_found: train nothing; leave out what is missing.
+        how: further arguments of `epochal.run` (`precision`, `threads`, …).
+    """
+    found = {seed: _found(lab, recipe, version, seed) for seed in seeds}
+    runs = []
+    for seed, run in found.items():
+        if run is None and not only_found:
+            (run,) = epochal.run(recipe, version, seed=seed, lab=lab, **how)
+        elif run is not None and run.status != "finished" and not only_found:
+            run = epochal.resume(run.id, lab=lab)
+        if run is not None and run.status == "finished":
+            runs.append(run)
+    return runs
+
+
+def _found(lab: Lab, recipe: str, version: str, seed: int) -> Run | None:
+    """The newest run of a version's own settings, finished ones first."""
+    fitting = [
+        run
+        for run in lab.runs()
+        if (run.recipe, run.version, run.name, run.seed) == (recipe, version, None, seed)
+        and run.parent is None
+        and not run.alive()
+    ]
+    return next((run for run in fitting if run.status == "finished"), next(iter(fitting), None))
+
+
+def evaluated(run: Run, lab: Lab, split: str = "test") -> dict[str, float]:
+    """The run's quality metrics on a split, measured now where they are not yet."""
+    known = run.reload().meta["evaluation"]
+    return known[split] if split in known else epochal.evaluate(run.id, split=split, lab=lab)
+
+
+def spread(values: Sequence[float], write: Callable[[float], str] = "{:.4f}".format) -> str:
+    """`mean ± standard deviation (n = k)` of the values."""
+    if not values:
+        return "–"
+    deviation = f" ± {write(stdev(values))}" if len(values) > 1 else ""
+    return f"{write(mean(values))}{deviation} (n = {len(values)})"
+
+
+def seconds(run: Run) -> float:
+    """Training time of a run, validation and pictures included, from its log's last line."""
+    return float(run.metrics()[-1]["time"])
+
+
+def origin(runs: Sequence[Run]) -> list[str]:
+    """Machine, versions, choices, data and commits of the runs, as list items."""
+
+    def all_of(read: Callable[[Mapping[str, Any]], str]) -> str:
+        return "; ".join(sorted({read(run.meta) for run in runs}))
+
+    return [
+        f"- machine: {all_of(_machine)}",
+        f"- arithmetic: {all_of(_choices)}",
+        f"- data: {all_of(lambda meta: str(meta['data'].get('name')))}",
+        f"- code: {all_of(lambda meta: 'commit ' + str((meta['git'] or {}).get('commit', 'not known'))[:12])}",
+    ]
+
+
+def _machine(meta: Mapping[str, Any]) -> str:
+    about = meta["environment"]
+    torch = about["packages"]["torch"]
+    return f"{about.get('cpu')}, {about.get('cores')} core(s) a run, torch {torch}, {meta['device']}"
+
+
+def _choices(meta: Mapping[str, Any]) -> str:
+    c = meta["choices"]
+    many = "s" * (c["threads"] > 1)
+    return f"{c['precision']}, {c['layout']}, {c['layers']} layers, {c['threads']} thread{many} a run"
+
+
+def keep_records(runs: Sequence[Run], folder: Path = RESULTS / "records") -> None:
+    """run.json and the epoch lines of every run behind a page, without the paths of the machine that made them."""
+    for run in runs:
+        (folder / run.id).mkdir(parents=True, exist_ok=True)
+        lines = [line for line in run.metrics() if line["scope"] == "epoch"]
+        (folder / run.id / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        hidden = ("command", "process", "recipe_file")
+        meta = {key: value for key, value in run.meta.items() if key not in hidden}
+        meta["data"] = {key: value for key, value in meta["data"].items() if key != "source"}
+        meta["settings"] = {**meta["settings"], "data": {**meta["settings"]["data"], "dir": None}}
+        (folder / run.id / "run.json").write_text(json.dumps(meta, indent=1) + "\n")
