@@ -108,11 +108,12 @@ def test_evaluate_measures_every_split_and_explains_a_missing_one() -> None:
     net, found = Net(3), dataset()
     prepare = classifier.scale(MEAN, DEVIATION)
     trained = Trained(settings=None, nets={"net": net})
-    names = {metric.name for metric in classifier.METRICS} | {"accuracy_low", "accuracy_high"}
+    names = {metric.name for metric in classifier.METRICS} | {"accuracy_low", "accuracy_high", "images"}
     for split in ("train", "validation", "test"):
         values = classifier.evaluate(trained, "net", found, split, prepare)
         assert set(values) == names
         assert values["accuracy_low"] <= values["accuracy"] <= values["accuracy_high"]
+        assert values["images"] == len(found.splits[split]["labels"])
     splits = {name: columns for name, columns in found.splits.items() if name != "validation"}
     without = Dataset("pictures", "drawn", True, "", found.classes, splits)
     with pytest.raises(UsageError, match="held no training images out"):
