@@ -19,7 +19,8 @@ from epochal.journal import Run
 from epochal.report import figures
 from epochal.report.curves import curves_figure
 from epochal.report.grids import composed, grid_figure, grouped
-from epochal.training.task import Curves, ImageGrid, Recipe, Trained
+from epochal.report.pictures import title_of
+from epochal.training.task import Curves, ImageGrid, Matrix, Recipe, Trained, Version
 
 Maker = Callable[..., Run]
 
@@ -194,6 +195,94 @@ def test_loss_by_part(recipe: Recipe, make: Maker) -> None:
     assert len(figure.axes[1].lines) == 1
     assert texts(figure, "subtitle") == ["toy v1, seed 0, MNIST"]
     assert len({axes.get_xlim() for axes in figure.axes}) == 1
+
+
+def test_title_says_what_the_panels_show(recipe: Recipe, make: Maker) -> None:
+    """The title names the values drawn, in order: an accuracy is no part of a loss."""
+    for names, title in (
+        (["accuracy", "loss"], "Loss and accuracy over epochs, means over items"),
+        (["loss", "KL", "PSNR"], "Loss, KL and PSNR over epochs, means over items"),
+        (["loss"], "Loss over epochs, means over items"),
+    ):
+        run = make("v1", done=0)
+        write_epochs(run, 3, dict.fromkeys(names, 0.5))
+        figure = figures.loss_figure(recipe, run)
+        assert figure is not None
+        assert texts(figure, "title") == [title]
+
+
+def write_epochs(run: Run, epochs: int, values: dict[str, float], *, steps: int = 20) -> None:
+    """Lines of metrics.jsonl as the engine writes them: some over steps, one at each epoch's end."""
+    for step in range(1, epochs * steps + 1):
+        at = {"time": step, "step": step, "epoch": 1 + (step - 1) // steps}
+        run.append("metrics", [{**at, "scope": "step", "split": "train", "values": values}])
+        if step % steps == 0:
+            for split in ("train", "validation"):
+                run.append("metrics", [{**at, "scope": "epoch", "split": split, "values": values}])
+    run.update(epochs_done=epochs, steps_done=epochs * steps)
+
+
+def test_a_single_epoch_is_drawn_over_its_steps(recipe: Recipe, make: Maker) -> None:
+    """One point an epoch shows nothing: the steps are drawn, what was validated at its end, and the epoch's mean
+    beside the number that was reported for it."""
+    short = Version(
+        "v1", "one epoch", patch={"epochs": 1}, reported={"loss": 0.4, "validation/accuracy": 0.9}
+    )
+    recipe = dataclasses.replace(recipe, versions=(short,))
+    run = make("v1", patch={"epochs": 1}, done=0)
+    write_epochs(run, 1, {"loss": 0.5, "accuracy": 0.8})
+    figure = figures.loss_figure(recipe, run)
+    assert figure is not None
+    loss, accuracy = figure.axes
+    assert {axes.get_xlabel() for axes in figure.axes} == {"step"}
+    labels = [[line.get_label() for line in axes.lines] for axes in figure.axes]
+    assert labels[0] == ["training", "validation", "mean of epoch 1", "reported: 0.4"]
+    assert labels[1] == ["training", "validation", "reported for validation: 0.9"]
+    assert np.asarray(loss.lines[0].get_xdata()).tolist() == list(range(1, 21))
+    assert np.asarray(accuracy.lines[1].get_xdata()).tolist() == [20]
+
+
+def test_what_is_reported_of_the_test_set_is_no_curve(recipe: Recipe, make: Maker) -> None:
+    """A reported test score does not stand in the panel of training and validation values of that name."""
+    version = Version("v1", "", reported={"psnr": 20.0})
+    run = make("v1", done=0)
+    write_epochs(run, 8, {"psnr": 19.0})
+    figure = figures.loss_figure(dataclasses.replace(recipe, versions=(version,)), run)
+    assert figure is not None
+    assert [line.get_label() for line in figure.axes[0].lines] == ["training", "validation"]
+
+
+def test_a_share_keeps_its_linear_axis(recipe: Recipe, make: Maker) -> None:
+    """What is better when larger (an accuracy) is read off a linear axis, however far it rises."""
+    run = make("v1", done=0)
+    for epoch, value in enumerate((0.01, 0.5, 0.99), start=1):
+        line = {"time": 1, "step": epoch, "epoch": epoch, "scope": "epoch", "split": "train"}
+        run.append("metrics", [{**line, "values": {"psnr": value, "grey": value}}])
+    figure = figures.loss_figure(recipe, run)
+    assert figure is not None
+    scales = {axes.get_ylabel(): axes.get_yscale() for axes in figure.axes}
+    assert scales == {"psnr": "linear", "grey": "log"}
+
+
+def test_members_of_a_fleet_are_no_curve(recipe: Recipe, make: Maker) -> None:
+    """Lines of a fleet's members are not strung together into one zigzag."""
+    run = make("v1", done=0)
+    for member in range(3):
+        line = {"time": 1, "step": 1, "epoch": 1, "scope": "epoch", "split": "train", "values": {"loss": 1.0}}
+        run.append("metrics", [{**line, "member": member}])
+    assert figures.loss_figure(recipe, run) is None
+
+
+@pytest.mark.parametrize("title", ["Plain", "32×32 – σ", "Überblick über α"])
+def test_files_carry_their_titles(tmp_path: Path, title: str) -> None:
+    """A picture's title can be read from its file, wrapped or not, in any script; without one its name stands in."""
+    title = f"{title} " + "and what else it shows " * 6
+    path = figures.draw(Matrix([[1.0, 2.0]], title), tmp_path / "some_name.png")
+    assert title_of(path) == title.strip()
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "first-layer.png")
+    assert title_of(tmp_path / "first-layer.png") == "first layer"
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    assert title_of(tmp_path / "broken.png") == "broken"
 
 
 @pytest.mark.parametrize(

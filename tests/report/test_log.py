@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from epochal.journal import Lab, Run
 from epochal.report import figures, log
 from epochal.report.phrases import KOREAN
 from epochal.training.pictures import write_grid
-from epochal.training.task import Recipe, Trained
+from epochal.training.task import Recipe, Trained, Version
 
 Maker = Callable[..., Run]
 
@@ -140,6 +141,31 @@ def test_loss_beside_the_reference(recipe: Recipe, lab: Lab) -> None:
     )
     assert told is not None
     assert told[1] == ". Reported reference: 24.85 (difference +9.68 %)"
+
+
+def test_test_scores_beside_the_reference(recipe: Recipe, lab: Lab, make: Maker) -> None:
+    """A reported test score stands beside the measured one, with its source; not measured yet, it stands alone."""
+    first = Version("v1", "the first one", reported={"psnr": 20.0, "loss": 24.85}, source="a paper (2016)")
+    recipe = dataclasses.replace(recipe, versions=(first, *recipe.versions[1:]))
+    run = make("v1")
+    before = sections(log.write(recipe, lab).read_text("utf-8"))["v1"]
+    assert "| psnr ↑ | – | 20 | dB on test images |" in before
+    run.update(evaluation={"test": {"psnr": 19.0, "grey": 0.1}, "validation": {"psnr": 18.5}})
+    after = sections(log.write(recipe, lab).read_text("utf-8"))["v1"]
+    assert "| psnr ↑ | 19 | 20 | dB on test images |" in after
+    assert "| grey ↓ | 0.1 | – | mean of 4y(1 - y) |" in after
+    assert "| psnr ↑ | 18.5 | dB on test images |" in after
+    assert "reported: by a paper (2016)." in after
+    assert "psnr: –" not in after, "a test score is not looked for among the training values"
+
+
+def test_pictures_say_what_they_show(recipe: Recipe, lab: Lab, make: Maker, trained: Trained) -> None:
+    """Every picture of a section carries its title as words: the log can be read without seeing them."""
+    figures.draw_run(recipe, make("v1"), trained)
+    text = log.write(recipe, lab).read_text("utf-8")
+    assert "`loss`: Loss, reconstruction and kl over epochs, means over items" in text
+    assert "`digits`: Noise in rows" in text
+    assert "![Noise in rows](toy-files/" in text
 
 
 def test_drawn_data_never_pass_as_real(recipe: Recipe, lab: Lab, make: Maker) -> None:

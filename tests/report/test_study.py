@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from epochal.journal import Lab, Run
 from epochal.report import study
-from epochal.training.task import Recipe
+from epochal.training.task import Recipe, Version
 
 Maker = Callable[..., Run]
 
@@ -74,6 +74,19 @@ def test_overrides(recipe: Recipe, make: Maker) -> None:
 def test_reference_belongs_to_the_version(recipe: Recipe, make: Maker) -> None:
     """The reported loss stands at the version's own last epoch; a fork has none."""
     run = make("v2")
-    assert (study.reported(recipe, run), study.reported_epoch(recipe, run)) == ({"loss": 31.0}, 8)
+    assert (study.reported(recipe, run), study.reported_epoch(recipe, run)) == ({("train", "loss"): 31.0}, 8)
     fork = make("v2", parent=run, name="f", patch={"epochs": 2})
     assert study.reported(recipe, fork) == {}
+
+
+def test_reported_numbers_name_their_split(recipe: Recipe) -> None:
+    """A metric of the recipe is the test set's, any other name a training value, unless the key says a split."""
+    version = Version(
+        "v", "", reported={"psnr": 20.0, "loss": 1.0, "train/psnr": 21.0, "validation/loss": 2.0}
+    )
+    assert study.references(recipe, version) == {
+        ("test", "psnr"): 20.0,
+        ("train", "loss"): 1.0,
+        ("train", "psnr"): 21.0,
+        ("validation", "loss"): 2.0,
+    }

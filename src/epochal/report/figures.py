@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from epochal.training.task import Recipe, Trained
 
 Points = Sequence[tuple[int, float]]
+Axis = Literal["epoch", "step"]
 
 RATES = ("lr", "items_per_s", "images_per_s", "seconds")
 """Values that logs hold beside the loss and that are no part of it."""
@@ -57,7 +58,7 @@ def draw(value: Picture, path: str | os.PathLike[str], *, subtitle: str = "") ->
 
 
 def draw_run(recipe: Recipe, run: Run, trained: Trained) -> list[Path]:
-    """Draws a run's loss by part and its recipe's figures into its `figures/`; returns their paths.
+    """Draws what a run measured while it trained, and its recipe's figures, into its `figures/`; returns their paths.
 
     Raises:
         EpochalError: the disk refuses.
@@ -73,44 +74,46 @@ def draw_run(recipe: Recipe, run: Run, trained: Trained) -> list[Path]:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Writes a figure as a PNG file, whole or not at all."""
+    """Writes a figure as a PNG file, whole or not at all; the file carries its title for who lists it."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    title = " ".join(text.get_text() for text in figure.texts if text.get_gid() == "title")
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None, "Title": title or None})
     atomic.write_bytes(path, buffer.getvalue())
     return path
 
 
 def loss_figure(recipe: Recipe, run: Run) -> Figure | None:
-    """Loss and its parts over epochs, a panel each: training, validation, and the reported reference.
+    """What a run measured of itself while it trained, a panel each: training, validation, reported reference.
 
-    A run that ended inside its first epoch is drawn over steps; None when it wrote no value at all. The
+    Over epochs; a run of one or two epochs over steps, which show more. None when it wrote no value at all. The
     reference stands beside a run only where the two compare: the version's own settings, no drawn data.
     """
-    train: Mapping[str, Points] = run.epoch_values("train")
-    validation: Mapping[str, Points] = run.epoch_values("validation")
-    axis = "epoch"
-    if not train and not validation:
-        train, axis = step_values(run), "step"
-    names = [name for name in dict.fromkeys([*train, *validation]) if name not in RATES]
+    lines = [line for line in run.metrics() if "member" not in line]  # a fleet's members are drawn together
+    epochs = {line.get("epoch") for line in lines if line.get("scope") == "epoch"}
+    axis: Axis = "epoch" if len(epochs) > 2 else "step"
+    train = values_over(lines, axis, scope=axis, split="train")
+    validation = values_over(lines, axis, scope="epoch", split="validation")
+    names = [name for name in dict.fromkeys(["loss", *train, *validation]) if name not in RATES]
+    names = [name for name in names if name in train or name in validation]
     if not names:
         return None
-    compares = not (study.is_drawn(run) or study.overrides(recipe, run))
-    reference = study.reported(recipe, run) if compares and axis == "epoch" else {}
     figure, axes = panels(
         len(names),
-        "Loss by part, mean over items",
+        f"{upper_first(listed(names))} over {axis}s, means over items",
         study.run_title(run),
         columns=2 if len(names) in (2, 4) else min(3, len(names)),
         size=(3.4, 2.7) if len(names) > 1 else (6.4, 4.0),
     )
+    reference = _reference(recipe, run, lines, axis)
+    upwards = {metric.name for metric in recipe.metrics if metric.better == "higher"}
     for panel, name in zip(axes, names, strict=True):
-        lines = {"training": train.get(name, ()), "validation": validation.get(name, ())}
-        series = {label: _unzipped(points) for label, points in lines.items() if points}
-        plot(panel, series, log_y=spans_decades([value for _, y in series.values() for value in y]))
-        if name in reference:
-            point = study.reported_epoch(recipe, run), reference[name]
-            mark(panel, f"reported: {reference[name]:g}", point)
+        both = {"training": train.get(name, ()), "validation": validation.get(name, ())}
+        series = {label: _unzipped(points) for label, points in both.items() if points}
+        values = [value for _, y in series.values() for value in y]
+        plot(panel, series, log_y=name not in upwards and spans_decades(values))
+        for label, point in reference.get(name, {}).items():
+            mark(panel, label, point, shape=0 if label.startswith("reported") else 1)
         panel.set_xlabel(axis, fontsize=BODY)
         panel.set_ylabel(name, fontsize=BODY, parse_math=False)
         if len(panel.lines) > 1:
@@ -122,14 +125,49 @@ def loss_figure(recipe: Recipe, run: Run) -> Figure | None:
     return figure
 
 
-def step_values(run: Run) -> Mapping[str, Points]:
-    """The curves over steps: value name → [(step, value), …]."""
+def values_over(
+    lines: Sequence[Mapping[str, Any]], axis: Axis, *, scope: str, split: str
+) -> Mapping[str, Points]:
+    """Curves of some lines of metrics.jsonl over their epoch or step: value name → [(epoch or step, value), …]."""
     curves: dict[str, list[tuple[int, float]]] = {}
-    for line in run.metrics():
-        if line.get("scope") == "step" and line.get("split") == "train":
+    for line in lines:
+        if line.get("scope") == scope and line.get("split") == split:
             for name, value in line.get("values", {}).items():
-                curves.setdefault(name, []).append((int(line["step"]), float(value)))
+                curves.setdefault(name, []).append((int(line[axis]), float(value)))
     return curves
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence: "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def upper_first(text: str) -> str:
+    """The text with its first letter in upper case, all others as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def _reference(
+    recipe: Recipe, run: Run, lines: Sequence[Mapping[str, Any]], axis: Axis
+) -> Mapping[str, Mapping[str, tuple[float, float]]]:
+    """Points to compare with, by value: what was reported after the version's last epoch.
+
+    Over steps, what compares is the run's own mean over that epoch: it stands beside the reported number.
+    """
+    if study.is_drawn(run) or study.overrides(recipe, run):
+        return {}
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    epoch = study.reported_epoch(recipe, run)
+    last = [line for line in lines if line.get("scope") == "epoch" and line.get("epoch") == epoch]
+    for (split, name), value in study.reported(recipe, run).items():
+        label = f"reported{' for validation' * (split == 'validation')}: {value:g}"
+        own = values_over(last, "step", scope="epoch", split=split).get(name)
+        if split != "test" and axis == "epoch":
+            found.setdefault(name, {})[label] = (epoch, value)
+        elif split != "test" and own:
+            mean = {f"mean of epoch {epoch}": own[-1]} if split == "train" else {}
+            found.setdefault(name, {}).update({**mean, label: (own[-1][0], value)})
+    return found
 
 
 def _unzipped(points: Points) -> tuple[list[float], list[float]]:

@@ -172,7 +172,7 @@ def _loss_table(teller: Teller) -> list[str]:
         loss = section.final(variant).get("loss")
         if loss is None:
             continue
-        reference = study.reported(teller.recipe, variant.shown).get("loss")
+        reference = study.reported(teller.recipe, variant.shown).get(("train", "loss"))
         letter = letters.get(section.kind_of_loss(variant.shown), "?")
         data = teller.data(variant.shown)
         done = str(variant.shown.meta["epochs_done"])

@@ -40,6 +40,18 @@ def copy(run: Run, folder: Path) -> list[PurePath]:
     return copied
 
 
+def title_of(path: Path) -> str:
+    """What a PNG file says it shows; in want of that, what its name says."""
+    from PIL import Image
+
+    named = path.stem.replace("-", " ").replace("_", " ")
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            return str(picture.info.get("Title") or named)
+    except (OSError, SyntaxError, ValueError):
+        return named
+
+
 def _pngs(folder: Path) -> list[tuple[Path, bytes]]:
     if folder.is_symlink() or not folder.is_dir():
         return []

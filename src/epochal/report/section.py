@@ -16,6 +16,7 @@ from epochal import settings
 from epochal.evidence.comparison import Summary
 from epochal.report import study
 from epochal.report.markdown import code, fence, picture, plain, table
+from epochal.report.pictures import title_of
 from epochal.settings.check import shown
 
 if TYPE_CHECKING:
@@ -177,7 +178,11 @@ def _epochs_and_loss(teller: Teller, entry: Entry, variant: Variant) -> list[str
     total = settings.flatten(run.settings).get("epochs", "?")
     lines.append(f"- {say('epochs of', done=run.meta['epochs_done'], total=total)}")
     values = final(variant)
-    reference = study.reported(teller.recipe, run)
+    reference = {
+        name if split == "train" else f"{split}/{name}": value
+        for (split, name), value in study.reported(teller.recipe, run).items()
+        if split != "test"
+    }
     if not values:
         lines.append(f"- {say('no values')}")
     for name in dict.fromkeys([name for name in ("loss", *reference) if name in values or name in reference]):
@@ -241,28 +246,51 @@ def _runs(variant: Variant, say: Say) -> list[str]:
 
 
 def _metrics(teller: Teller, variant: Variant) -> list[str]:
+    """What was measured on each split, what it means, and beside it what a reference reports of the test set."""
     say = teller.say
     what = {metric.name: metric.what for metric in teller.recipe.metrics}
+    reported = study.reported(teller.recipe, variant.shown)
+    measured: dict[str, dict[str, Summary]] = evaluated(variant)
+    if any(split == "test" for split, _ in reported):
+        measured.setdefault("test", {})
     lines = []
-    for split, numbers in evaluated(variant).items():
-        rows = [
-            [teller.metric_title(name), str(numbers[name]), plain(what.get(name, ""))]
-            for name in teller.metric_names(set(numbers))
-        ]
-        n = max(number.n for number in numbers.values())
+    for split, numbers in measured.items():
+        reference = {name: value for (of, name), value in reported.items() if of == split == "test"}
+        head = [say("metric"), say("value"), *([say("reported")] if reference else []), say("meaning")]
+        rows = []
+        for name in teller.metric_names({*numbers, *reference}):
+            cells = [f"{reference[name]:g}" if name in reference else "–"] if reference else []
+            value = str(numbers.get(name, "–"))
+            rows.append([teller.metric_title(name), value, *cells, plain(what.get(name, ""))])
+        n = max((number.n for number in numbers.values()), default=0)
         over = f" ({say('over seeds', n=n)})" if n > 1 else ""
         lines += [f"### {say('metrics')} {say('split', split=plain(split))}{over}", ""]
-        lines += [*table([say("metric"), say("value"), say("meaning")], rows, right=(1,)), ""]
+        lines += [*table(head, rows, right=range(1, len(head) - 1)), ""]
+        lines += _of_reference(teller, variant) if reference else []
     return lines[:-1]
 
 
+def _of_reference(teller: Teller, variant: Variant) -> list[str]:
+    """Where reported numbers are from, and why they do not compare where they do not."""
+    say, version = teller.say, study.version_of(teller.recipe, variant.shown)
+    source = plain(version.source) if version is not None else ""
+    told = [say("reported by", source=source)] if source else []
+    why = why_not(teller, variant)
+    told += [say("reference elsewhere", why=why)] if why else []
+    return [f"{say('reported')}: {'; '.join(told)}.", ""] if told else []
+
+
 def _pictures(variant: Variant, pictures: Sequence[PurePath], say: Say) -> list[str]:
+    """Each picture below its name and what it shows."""
+    run = variant.shown
     lines = [f"### {say('pictures')}", ""]
     if not pictures:
         return [*lines, say("no pictures")]
-    lines.append(say("pictures of", seed=variant.shown.seed, run=code(variant.shown.id)))
+    lines.append(say("pictures of", seed=run.seed, run=code(run.id)))
     for path in pictures:
-        lines += ["", picture(path, path.stem.replace("-", " ").replace("_", " "))]
+        folder = run.figures_dir if (run.figures_dir / path.name).is_file() else run.samples_dir
+        title = title_of(folder / path.name)
+        lines += ["", f"{code(path.stem)}: {plain(title)}", "", picture(path, title)]
     return lines
 
 

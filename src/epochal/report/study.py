@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 WHERE_DATA_LIES = ("data.dir", "data.source")
 """Settings that say where data are found; which data were used stands in the run's `data`."""
 
+Measure = tuple[str, str]
+"""A number's split ("train", "validation", "test") and its name ("loss")."""
+
 TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "glyphs": "drawn glyphs"}
 
 
@@ -144,10 +147,20 @@ def overrides(recipe: Recipe, run: Run) -> dict[str, Any]:
     return {key: used.get(key) for key in foreign if key not in WHERE_DATA_LIES}
 
 
-def reported(recipe: Recipe, run: Run) -> Mapping[str, float]:
-    """The reference log's numbers for the version that a run trains; empty when there are none."""
+def reported(recipe: Recipe, run: Run) -> Mapping[Measure, float]:
+    """The reference's numbers for the version that a run trains; empty when there are none."""
     version = version_of(recipe, run)
-    return {} if version is None else version.reported
+    return {} if version is None else references(recipe, version)
+
+
+def references(recipe: Recipe, version: Version) -> Mapping[Measure, float]:
+    """A version's reported numbers by split and name, as `Version.reported` names them."""
+    measured = {metric.name for metric in recipe.metrics}
+    found = {}
+    for key, value in version.reported.items():
+        split, _, name = key.rpartition("/")
+        found[split or ("test" if name in measured else "train"), name] = value
+    return found
 
 
 def reported_epoch(recipe: Recipe, run: Run) -> int:
