@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from epochal.training.task import Batch, Curves, ImageGrid, Matrix, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import torch
 
@@ -149,10 +149,15 @@ def evaluate(trained: Trained, net: str, found: Dataset, split: str, prepare: Pr
     Raises:
         UsageError: the validation split of a run that held nothing out.
     """
+    columns = split_of(found, split)
+    return quality(logits(trained.nets[net], columns, prepare, trained.device))
+
+
+def quality(scores: Iterable[tuple[Any, Array]]) -> dict[str, float]:
+    """The `METRICS` over batches of (logits (B, classes), labels (B,)), accuracy with its 95 % interval."""
     from epochal.evidence.metrics import classification
 
-    columns = _split(found, split)
-    read = classification.measure(logits(trained.nets[net], columns, prepare, trained.device))
+    read = classification.measure(scores)
     return {
         "accuracy": read.top1,
         "accuracy_low": read.low,
@@ -167,16 +172,23 @@ def evaluate(trained: Trained, net: str, found: Dataset, split: str, prepare: Pr
 
 def figures(trained: Trained, net: str, found: Dataset, prepare: Prepare) -> dict[str, Figure]:
     """Confusion, calibration, first-layer filters, and the surest answers, all of test images."""
+    from torch import nn
+
+    network = trained.nets[net]
+    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+    scores = list(logits(network, found.splits["test"], prepare, trained.device))
+    return {**answers(found, scores), "first_layer": filters(first.weight.detach().float().cpu().numpy())}
+
+
+def answers(found: Dataset, scores: Sequence[tuple[Any, Array]]) -> dict[str, Figure]:
+    """Confusion, calibration and the surest answers, from batches of (logits, labels) of all test images."""
     from epochal.evidence.metrics import classification
 
-    columns, network = found.splits["test"], trained.nets[net]
-    scores = list(logits(network, columns, prepare, trained.device))
     read = classification.measure(scores)
     return {
         "confusion": confusion_matrix(read.confusion, found.classes),
         "reliability": reliability_diagram(read),
-        "first_layer": filters(network),
-        "answers": surest_answers(columns["images"], scores, found.classes),
+        "answers": surest_answers(found.splits["test"]["images"], scores, found.classes),
     }
 
 
@@ -213,18 +225,16 @@ def reliability_diagram(read: Any) -> Curves:
     )
 
 
-def filters(network: Any) -> ImageGrid:
-    """Kernels of the first convolution, at most 64: in colour when it reads colour images, else input by input.
+def filters(kernels: Array) -> ImageGrid:
+    """Kernels (O, C, h, w) of a first convolution, at most 64: in colour where C is 3, else input by input.
 
     Each kernel fills its own range: middle grey is 0, black and white are minus and plus its largest weight.
     """
     import math
 
     import numpy as np
-    from torch import nn
 
-    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
-    kernels = first.weight.detach().float().cpu().numpy()  # (out, in, h, w)
+    size = "x".join(str(side) for side in kernels.shape[2:])
     coloured = kernels.shape[1] == 3
     planes = kernels.transpose(0, 2, 3, 1) if coloured else kernels.reshape(-1, *kernels.shape[2:])
     kernels = planes[:64]
@@ -234,7 +244,6 @@ def filters(network: Any) -> ImageGrid:
     rows = math.ceil(len(pictures) / columns)
     grid = np.full((rows * columns, *pictures.shape[1:]), 255, dtype=np.uint8)
     grid[: len(pictures)] = pictures
-    size = "x".join(str(side) for side in first.kernel_size)
     return ImageGrid(
         grid.reshape(rows, columns, *pictures.shape[1:]),
         title=f"First layer: {len(pictures)} kernels of {size}, grey is 0",
@@ -268,7 +277,12 @@ def surest_answers(images: Array, scores: Sequence[tuple[Any, Array]], classes: 
     )
 
 
-def _split(found: Dataset, split: str) -> Mapping[str, Array]:
+def split_of(found: Dataset, split: str) -> Mapping[str, Array]:
+    """The columns of a split.
+
+    Raises:
+        UsageError: the validation split of a run that held nothing out.
+    """
     from epochal.errors import UsageError
 
     if split not in found.splits:
