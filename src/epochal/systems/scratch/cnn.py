@@ -71,9 +71,8 @@ def windows_backward(
     by_place = dy.reshape(n, rows, columns, size, size, channels)
     for u in range(size):
         for v in range(size):
-            dx[:, u : u + stride * rows : stride, v : v + stride * columns : stride] += by_place[
-                :, :, :, u, v
-            ]
+            seen = dx[:, u : u + stride * rows : stride, v : v + stride * columns : stride]
+            seen += by_place[:, :, :, u, v]  # a view: this adds to dx
     return dx[:, padding : padding + height, padding : padding + width]
 
 
@@ -94,9 +93,7 @@ def convolution(x: Array, w: Array, b: Array, stride: int = 1, padding: int = 0)
     """
     size, _, _, out = w.shape
     unrolled = windows(x, size, stride, padding)
-    y = unrolled.reshape(-1, unrolled.shape[-1]) @ w.reshape(
-        -1, out
-    )  # one product for all windows of all images
+    y = unrolled.reshape(-1, w.size // out) @ w.reshape(-1, out)  # all windows of all images in one product
     y += b
     return y.reshape(*unrolled.shape[:3], out), unrolled
 
