@@ -15,9 +15,20 @@ Modules of sources import NumPy and the like inside functions: `epochal list` mu
 
 from __future__ import annotations
 
+from epochal.systems.data.cells import CELLS, STAINED_CELLS, TISSUE
 from epochal.systems.data.cifar10 import CIFAR10
 from epochal.systems.data.glyphs import GLYPHS
+from epochal.systems.data.membranes import MEMBRANES
 from epochal.systems.data.mnist import FASHION_MNIST, MNIST
+from epochal.systems.data.nuclei import NUCLEI
+from epochal.systems.data.shapes import SHAPES
 from epochal.systems.data.source import Source
+from epochal.systems.data.voc import VOC2012
 
-SOURCES: dict[str, Source] = {source.name: source for source in (MNIST, FASHION_MNIST, GLYPHS, CIFAR10)}
+SOURCES: dict[str, Source] = {
+    source.name: source
+    for source in (
+        *(MNIST, FASHION_MNIST, GLYPHS, CIFAR10, SHAPES),
+        *(NUCLEI, CELLS, MEMBRANES, TISSUE, VOC2012, STAINED_CELLS),
+    )
+}
