@@ -185,6 +185,7 @@ CIFAR10 = Cifar10(
     ),
     licence="none stated; asks to be cited",
     items=(50_000, 10_000),
+    stand_in="shapes",
     folders=("cifar10", "cifar-10", "CIFAR10"),
     by_hand=", ".join(NPZ_PARTS.values()),
     # Of the files data_batch_1.bin to test_batch.bin of the published binary version, as two packages of public
