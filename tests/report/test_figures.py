@@ -200,9 +200,9 @@ def test_loss_by_part(recipe: Recipe, make: Maker) -> None:
 def test_title_says_what_the_panels_show(recipe: Recipe, make: Maker) -> None:
     """The title names the values drawn, in order: an accuracy is no part of a loss."""
     for names, title in (
-        (["accuracy", "loss"], "Loss and accuracy over epochs, means over items"),
-        (["loss", "KL", "PSNR"], "Loss, KL and PSNR over epochs, means over items"),
-        (["loss"], "Loss over epochs, means over items"),
+        (["accuracy", "loss"], "Loss and accuracy over epochs, means over items: training and validation"),
+        (["loss", "KL", "PSNR"], "Loss, KL and PSNR over epochs, means over items: training and validation"),
+        (["loss"], "Loss over epochs, means over items: training and validation"),
     ):
         run = make("v1", done=0)
         write_epochs(run, 3, dict.fromkeys(names, 0.5))

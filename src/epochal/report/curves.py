@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from math import ceil, isfinite
 
 import numpy as np
@@ -66,17 +65,21 @@ def panels(
     return figure, [figure.add_subplot(rows, min(count, columns), index + 1) for index in range(count)]
 
 
-def plot(axes: Axes, series: Series, *, log_y: bool = False, dots: bool = False) -> None:
+def plot(
+    axes: Axes, series: Series, *, log_y: bool = False, dots: bool = False, among: Sequence[str] = ()
+) -> None:
     """Draws the series: a line each, with dots while they are few; gaps where a value is not finite.
 
-    With `dots` each series is points of its own shape, without a line. A logarithmic axis is only used where
-    there is a positive value to show.
+    Colours and dashes go by a series' place in `among` (by default all that are drawn), so that a name looks alike
+    in panels that lack others. With `dots` each series is points of its own shape, without a line. A logarithmic
+    axis is only used where there is a positive value to show.
 
     Raises:
         ValueError: a series whose x and y differ in length.
     """
-    style = cycle(range(len(COLOURS) * len(DASHES)))
-    for index, (name, (x, y)) in zip(style, series.items(), strict=False):
+    places = {name: index for index, name in enumerate(among or series)}
+    for name, (x, y) in series.items():
+        index = places[name]
         if len(x) != len(y):
             raise ValueError(f"series {name!r} has {len(x)} x values and {len(y)} y values")
         axes.plot(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from epochal.training.task import Recipe, Trained
 
 Points = Sequence[tuple[int, float]]
+SPLITS = ("training", "validation")
 Axis = Literal["epoch", "step"]
 
 RATES = ("lr", "items_per_s", "images_per_s", "seconds")
@@ -98,9 +99,10 @@ def loss_figure(recipe: Recipe, run: Run) -> Figure | None:
     names = [name for name in names if name in train or name in validation]
     if not names:
         return None
+    splits = [name for name, values in zip(SPLITS, (train, validation), strict=True) if values]
     figure, axes = panels(
         len(names),
-        f"{upper_first(listed(names))} over {axis}s, means over items",
+        f"{upper_first(listed(names))} over {axis}s, means over items: {listed(splits)}",
         study.run_title(run),
         columns=2 if len(names) in (2, 4) else min(3, len(names)),
         size=(3.4, 2.7) if len(names) > 1 else (6.4, 4.0),
@@ -108,15 +110,15 @@ def loss_figure(recipe: Recipe, run: Run) -> Figure | None:
     reference = _reference(recipe, run, lines, axis)
     upwards = {metric.name for metric in recipe.metrics if metric.better == "higher"}
     for panel, name in zip(axes, names, strict=True):
-        both = {"training": train.get(name, ()), "validation": validation.get(name, ())}
-        series = {label: _unzipped(points) for label, points in both.items() if points}
+        both = zip(SPLITS, (train.get(name, ()), validation.get(name, ())), strict=True)
+        series = {label: _unzipped(points) for label, points in both if points}
         values = [value for _, y in series.values() for value in y]
-        plot(panel, series, log_y=name not in upwards and spans_decades(values))
+        plot(panel, series, log_y=name not in upwards and spans_decades(values), among=SPLITS)
         for label, point in reference.get(name, {}).items():
             mark(panel, label, point, shape=0 if label.startswith("reported") else 1)
         panel.set_xlabel(axis, fontsize=BODY)
         panel.set_ylabel(name, fontsize=BODY, parse_math=False)
-        if len(panel.lines) > 1:
+        if len(panel.lines) > 1 or len(splits) > 1:
             legend(panel)
     left, right = (list(edge) for edge in zip(*(panel.get_xlim() for panel in axes), strict=True))
     for panel in axes:
