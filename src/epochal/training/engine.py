@@ -22,9 +22,9 @@ from epochal.errors import EpochalError, UsageError
 from epochal.journal import Run
 from epochal.training import checkpoint, devices, soundness
 from epochal.training import precision as precision_
-from epochal.training.feed import ArrayFeed, TensorFeed
+from epochal.training.feed import ArrayFeed, Feed, TensorFeed
 from epochal.training.learner import Choices, Learner, NumpyLearner, TorchLearner, fill_stepper
-from epochal.training.loading import load, quiet_generators
+from epochal.training.loading import load, load_members, quiet_generators, weights_of
 from epochal.training.progress import Progress
 from epochal.training.streams import derive, numpy_stream, torch_stream
 from epochal.training.task import Batch, Recipe, Task
@@ -32,13 +32,13 @@ from epochal.training.task import Batch, Recipe, Task
 if TYPE_CHECKING:
     from epochal.training.task import Nets
 
-__all__ = ["load", "train"]
+__all__ = ["load", "load_members", "train"]
 
 _LOGS_AN_EPOCH = 20  # step-scope lines; each waits once for the device
 _CHECKPOINT_S = (
     120.0  # at most this much work is lost by a kill inside an epoch; $EPOCHAL_CHECKPOINT_S changes it
 )
-_DIVERGED = 1e3  # a loss this many times the best one so far is not coming back
+DIVERGED = 1e3  # a loss this many times the best one so far is not coming back
 
 
 def train(
@@ -54,7 +54,7 @@ def train(
     show: bool = True,
     keep_going: bool = False,
 ) -> None:
-    """Trains `recipe` with `settings` into `run` until all epochs (or steps) are done.
+    """Trains `recipe` with `settings` into `run` (a run or a fleet) until all epochs (or steps) are done.
 
     Args:
         recipe: what to train.
@@ -76,7 +76,7 @@ def train(
     with run.lock(), quiet_generators():
         run.update(status="running", reason=None)
         try:
-            _Session(
+            _kind_of_session(run)(
                 recipe, settings, run, device, precision, threads, resume, warm_start, show, keep_going
             ).go()
         except KeyboardInterrupt:
@@ -87,8 +87,16 @@ def train(
             raise
 
 
+def _kind_of_session(run: Run) -> type[Session]:
+    if not run.members:
+        return Session
+    from epochal.training.fleets import FleetSession
+
+    return FleetSession
+
+
 @dataclass
-class _Place:
+class Place:
     """Where in the training we are; saved with every checkpoint."""
 
     epoch: int = 1
@@ -105,8 +113,8 @@ class _Place:
     of_epochs: int = 0  # how many were asked for: a run that stopped by patience is done, with fewer
 
 
-class _Session:
-    """One call of `train`."""
+class Session:
+    """One call of `train`: the loop over steps and epochs, its checkpoints, and what stops it."""
 
     def __init__(
         self,
@@ -127,22 +135,19 @@ class _Session:
         if self.device.type == "cpu":
             devices.keep_memory()
         torch.manual_seed(derive(self.seed, "init"))
-        self.nets: Nets = recipe.nets(settings)
-        self.task: Task = recipe.build(settings, self.nets)
+        self.nets: Nets
+        self.task: Task
+        self.nets, self.task = self._build()
         soundness.insist(recipe.name, self.task, self.nets)
         if self.task.stepper is not None:
             self.device = torch.device("cpu")  # NumPy knows no other
             self.task.stepper.init(numpy_stream(self.seed, "init"))
         self.items = len(next(iter(self.task.train.values())))  # of one pass; an epoch has `repeat` of them
-        self.place = _Place()
+        self.place = Place()
         self.progress = Progress(
             run.path / "console.log", show=show, epochs=settings.epochs, items=self.items * self.task.repeat
         )
-        self.feed: ArrayFeed | TensorFeed = (
-            ArrayFeed(self.task, self.seed)
-            if self.task.stepper is not None
-            else TensorFeed(self.task, self.seed, self.device)
-        )
+        self.feed = self._feed()
         self.last = run.checkpoints_dir / "last.safetensors"
         fresh = not (resume and self.last.exists())
         if warm_start is not None and fresh:
@@ -157,6 +162,15 @@ class _Session:
         if warm_start is not None and fresh:
             self._save()  # a kill before the first checkpoint must not lose where it started from
 
+    def _build(self) -> tuple[Nets, Task]:
+        nets = self.recipe.nets(self.settings)
+        return nets, self.recipe.build(self.settings, nets)
+
+    def _feed(self) -> Feed:
+        if self.task.stepper is not None:
+            return ArrayFeed(self.task, self.seed)
+        return TensorFeed(self.task, self.seed, self.device)
+
     def _learner(self) -> Learner:
         if self.task.stepper is not None:
             return NumpyLearner(self.task, self.seed)
@@ -165,8 +179,7 @@ class _Session:
         )
 
     def _warm_start(self, parent: Run) -> None:
-        tensors, _ = checkpoint.read(parent.checkpoints_dir / "last.safetensors")
-        weights = {k.removeprefix("weights/"): v for k, v in tensors.items() if k.startswith("weights/")}
+        weights = weights_of(parent, "last")
         if self.task.stepper is not None:
             misfit = fill_stepper(self.task.stepper, {k: v.numpy() for k, v in weights.items()})
             if misfit is not None:
@@ -213,7 +226,7 @@ class _Session:
                 precision=choices.precision,
                 choices={**asdict(choices), "how": how},
                 data=dict(self.task.data),
-                loss_definition=_definitions(self.task),
+                loss_definition=definitions(self.task),
             )
         self.progress.line(f"{self.run.id}: {self.device} ({choices}; {how})")
         return choices
@@ -229,7 +242,6 @@ class _Session:
         place, settings = self.place, self.settings
         items, steps_a_pass = self.items * self.task.repeat, math.ceil(self.items / self.task.batch_size)
         log_every = max(1, math.ceil(steps_a_pass * self.task.repeat / _LOGS_AN_EPOCH))
-        wanted = settings.stop.loss
         try:
             with _interruptible() as interrupted:
                 while not place.done:
@@ -239,12 +251,11 @@ class _Session:
                         place.item = self._next(place.item)
                         place.step += 1
                         place.elapsed = time.perf_counter() - started
-                        if wanted is not None and self.learner.latest().get("loss", math.inf) < wanted:
-                            place.reached = True
+                        place.reached = self._reached()
                         ends = place.item >= items or place.step == settings.steps or place.reached
                         if ends or self._steps_in_epoch() % log_every == 0:
                             self._log_step()
-                        if ends:
+                        if ends or place.reached:
                             break
                         due = time.perf_counter() - saved_at > checkpoint_s
                         if due or interrupted():
@@ -259,6 +270,11 @@ class _Session:
         finally:
             self.progress.close()
         self._finish()
+
+    def _reached(self) -> bool:
+        """Whether the last step's loss was below `stop.loss`."""
+        wanted = self.settings.stop.loss
+        return wanted is not None and self.learner.latest().get("loss", math.inf) < wanted
 
     def _begin_epoch(self) -> None:
         if self.place.item == 0:
@@ -309,10 +325,10 @@ class _Session:
             )
         # A loss that has been negative (a critic's score) has no scale against which it could diverge.
         scale = max(place.lowest, 1e-3) if place.lowest is not None and place.lowest >= 0 else math.inf
-        if loss > _DIVERGED * scale and not self.keep_going:
+        if loss > DIVERGED * scale and not self.keep_going:
             raise EpochalError(
                 f"the loss diverged in epoch {place.epoch}, step {place.step}: "
-                f"{loss:.4g}, over {_DIVERGED:g} times its lowest value {place.lowest:.4g}.",
+                f"{loss:.4g}, over {DIVERGED:g} times its lowest value {place.lowest:.4g}.",
                 hint=f"{self._advice()} --keep-going trains on regardless.",
             )
         if "loss" in values:
@@ -339,6 +355,22 @@ class _Session:
         return state
 
     def _end_epoch(self, started: float) -> None:
+        place, finished_epoch = self.place, self.place.epoch
+        final, no_more = self._close_epoch(started)
+        place.done = (
+            finished_epoch >= self.settings.epochs
+            or place.step == self.settings.steps
+            or place.reached
+            or no_more
+        )
+        if not place.done:
+            place.epoch, place.item = place.epoch + 1, 0
+        # Before the checkpoint: a kill between the two then repeats the epoch instead of losing its numbers.
+        self.run.update(epochs_done=finished_epoch, steps_done=place.step, final=final)
+        self._save()
+
+    def _close_epoch(self, started: float) -> tuple[dict[str, float], bool]:
+        """Writes down an epoch; gives its values for run.json, and whether patience is at its end."""
         place = self.place
         self._good_state()
         names, sums = self.learner.sums()
@@ -356,20 +388,9 @@ class _Session:
             weights = {f"weights/{k}": v for k, v in self.learner.weights().items()}
             checkpoint.write(self.run.checkpoints_dir / "best.safetensors", weights, {"epoch": place.epoch})
         stop = self.settings.stop.patience
-        finished_epoch = place.epoch
-        place.done = (
-            place.epoch >= self.settings.epochs
-            or place.step == self.settings.steps
-            or place.reached
-            or bool(stop and validation and finished_epoch - place.best_epoch >= stop)
-        )
-        if not place.done:
-            place.epoch, place.item = place.epoch + 1, 0
-        # Before the checkpoint: a kill between the two then repeats the epoch instead of losing its numbers.
+        no_more = bool(stop and validation and place.epoch - place.best_epoch >= stop)
         last = self.learner.latest() if place.reached else train
-        final = {**last, **{f"validation/{k}": v for k, v in validation.items()}}
-        self.run.update(epochs_done=finished_epoch, steps_done=place.step, final=final)
-        self._save()
+        return {**last, **{f"validation/{k}": v for k, v in validation.items()}}, no_more
 
     def _validate(self) -> dict[str, float]:
         if self.task.validate is None:
@@ -429,8 +450,8 @@ class _Session:
     def _resume(self) -> None:
         tensors, state = checkpoint.read(self.last)
         try:
-            self.learner.load(tensors)
-            self.place = _Place(**state)
+            self._load(tensors)
+            self.place = Place(**state)
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise EpochalError(
                 f"the checkpoint {self.last} does not fit the run: {error}.",
@@ -444,6 +465,9 @@ class _Session:
         if not self.place.done:
             done = (self.place.epoch - 1) + self.place.item / (self.items * self.task.repeat)
             self.progress.line(f"resumed after {done:.2f} epochs (step {self.place.step})")
+
+    def _load(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        self.learner.load(tensors)
 
     def _truncate(self, *, after_step: int) -> None:
         self.run.truncate("metrics", after_step=after_step)
@@ -477,7 +501,7 @@ def _checkpoint_s() -> float:
         ) from None
 
 
-def _definitions(task: Task) -> dict[str, str]:
+def definitions(task: Task) -> dict[str, str]:
     """Formula of every phase's loss."""
     if task.stepper is not None:
         return {"step": task.definition}

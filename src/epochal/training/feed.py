@@ -5,8 +5,8 @@ So resuming inside an epoch is exact, and two runs of one seed see their items i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +18,13 @@ from epochal.training.task import Batch, Task
 def order_stream(epoch: int, passes: int) -> str:
     """Name of the random stream that shuffles a pass over the data: `passes` of the epoch are behind it."""
     return f"order/{epoch}/{passes}" if passes else f"order/{epoch}"
+
+
+class Feed(Protocol):
+    """What the engine asks for its batches."""
+
+    def batch(self, epoch: int, passes: int, start: int) -> Batch:
+        """The prepared batch that begins with item `start` of a pass; `passes` of the epoch are behind it."""
 
 
 class TensorFeed:
@@ -34,7 +41,7 @@ class TensorFeed:
         self._of: tuple[int, int] | None = None
 
     def batch(self, epoch: int, passes: int, start: int) -> Batch:
-        """The prepared batch that begins with item `start` of a pass."""
+        """See `Feed`."""
         if self._of != (epoch, passes):
             self._order, self._of = self._ordered(epoch, passes), (epoch, passes)
         assert self._order is not None
@@ -63,7 +70,7 @@ class ArrayFeed:
         self._whole: Batch | None = None
 
     def batch(self, epoch: int, passes: int, start: int) -> Batch:
-        """The prepared batch that begins with item `start` of a pass."""
+        """See `Feed`."""
         if not self.task.shuffle:
             return self._stored(epoch, start)
         if self._of != (epoch, passes):
@@ -83,6 +90,43 @@ class ArrayFeed:
             batch.update({k: _read_only(v) for k, v in batch.items() if isinstance(v, np.ndarray)})
             self._whole = batch
         return batch
+
+
+class FleetFeed:
+    """Batches for many seeds at once: every column (seeds, batch, …), each seed's items in its own order.
+
+    `Task.prepare` sees the items of all seeds as one long batch: it treats each item by itself. In the stored
+    order all seeds share one batch, a view that repeats it.
+    """
+
+    def __init__(self, task: Task, seeds: Sequence[int]) -> None:
+        self.task, self.seeds = task, list(seeds)
+        self.stored = ArrayFeed(task, 0)
+        self.items = self.stored.items
+        self._orders: Any = None  # (seeds, items)
+        self._of: tuple[int, int] | None = None
+        self._shared: tuple[Batch, Batch] | None = None
+
+    def batch(self, epoch: int, passes: int, start: int) -> Batch:
+        """See `Feed`."""
+        if not self.task.shuffle:
+            return self._repeated(self.stored.batch(epoch, passes, start))
+        if self._of != (epoch, passes):
+            name = order_stream(epoch, passes)
+            self._orders = np.stack([numpy_stream(s, name).permutation(self.items) for s in self.seeds])
+            self._of = (epoch, passes)
+        indices = self._orders[:, start : start + self.task.batch_size]
+        flat = _prepared(self.task, self.stored.columns, indices.ravel(), epoch)
+        batch = Batch({name: np.reshape(v, (*indices.shape, *v.shape[1:])) for name, v in flat.items()})
+        batch.epoch = epoch
+        return batch
+
+    def _repeated(self, one: Batch) -> Batch:
+        if self._shared is None or self._shared[0] is not one:
+            several = {n: np.broadcast_to(v, (len(self.seeds), *np.shape(v))) for n, v in one.items()}
+            self._shared = one, Batch(several)
+        self._shared[1].epoch = one.epoch
+        return self._shared[1]
 
 
 def _prepared(task: Task, columns: Mapping[str, Any], items: Any, epoch: int) -> Batch:

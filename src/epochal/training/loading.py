@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from epochal.errors import EpochalError
 from epochal.journal import Run
+from epochal.journal.members import MemberRun
 from epochal.training import checkpoint, devices
 from epochal.training.learner import fill_stepper
 from epochal.training.streams import numpy_stream
@@ -34,12 +36,56 @@ def load(
     from epochal.settings import from_dict
 
     settings = from_dict(recipe.settings, run.settings) if settings is None else settings
-    where = devices.resolve(device)
-    path = run.checkpoints_dir / "best.safetensors"
-    if which == "last" or not path.exists():
-        path = run.checkpoints_dir / "last.safetensors"
-    tensors, _ = checkpoint.read(path)
-    weights = {k.removeprefix("weights/"): v for k, v in tensors.items() if k.startswith("weights/")}
+    return _filled(recipe, run, settings, weights_of(run, which), devices.resolve(device))
+
+
+def load_members(recipe: Recipe, runs: Iterable[MemberRun], *, which: str = "best") -> Iterator[Trained]:
+    """The networks of a fleet's members, one after another; its checkpoints are read once.
+
+    Raises:
+        EpochalError: as `load`.
+    """
+    from epochal.settings import from_dict
+
+    files: dict[Path, dict[str, torch.Tensor]] = {}
+    for run in runs:
+        settings: Any = from_dict(recipe.settings, run.settings)
+        yield _filled(recipe, run, settings, weights_of(run, which, files), torch.device("cpu"))
+
+
+def weights_of(
+    run: Run, which: str, files: dict[Path, dict[str, torch.Tensor]] | None = None
+) -> dict[str, torch.Tensor]:
+    """A run's saved weights by name; of a fleet's member its own.
+
+    Args:
+        run: the run.
+        which: "best" (the last one where there is none) or "last".
+        files: keeps what was read for the next call.
+
+    Raises:
+        EpochalError: there is no checkpoint, or it cannot be read.
+    """
+    files = {} if files is None else files
+    best, last = (run.checkpoints_dir / f"{name}.safetensors" for name in ("best", "last"))
+
+    def tensors(path: Path) -> dict[str, torch.Tensor]:
+        if path not in files:
+            files[path] = checkpoint.read(path)[0]
+        return files[path]
+
+    path = last if which == "last" or not best.exists() else best
+    found = tensors(path)
+    if isinstance(run, MemberRun):
+        if "best/epoch" in found and not found["best/epoch"][run.member]:  # it never had a best epoch
+            found = tensors(last)
+        found = {name: tensor[run.member] for name, tensor in found.items() if name.startswith("weights/")}
+    return {k.removeprefix("weights/"): v for k, v in found.items() if k.startswith("weights/")}
+
+
+def _filled(
+    recipe: Recipe, run: Run, settings: Any, weights: Mapping[str, torch.Tensor], where: torch.device
+) -> Trained:
     with quiet_generators():
         nets = recipe.nets(settings)
     for net_name, net in nets.items():
@@ -51,7 +97,7 @@ def load(
             where = torch.device("cpu")  # NumPy knows no other
         if wrong is not None:
             raise EpochalError(
-                f"the checkpoint {path} does not fit the networks of {recipe.name}: {net_name}.{wrong}.",
+                f"the checkpoint of {run.id} does not fit the networks of {recipe.name}: {net_name}.{wrong}.",
                 hint="The recipe has changed since this run; check out the code of the commit that run.json names.",
             )
         if isinstance(net, torch.nn.Module):
