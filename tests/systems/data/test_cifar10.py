@@ -138,11 +138,11 @@ def _spoil(part: str, column: str, value: Callable[[np.ndarray], Any]) -> Callab
         ),
         (
             _spoil("data_batch_4", "labels", lambda y: y + 1),
-            "a label of data_batch_4 is 10; labels go from 0",
+            "labels of data_batch_4 is 10; labels go from 0",
         ),
         (
             _spoil("data_batch_4", "labels", lambda y: y.astype(int) - 1),
-            "the labels of data_batch_4 are int64",
+            "one of the labels of data_batch_4 is -1",
         ),
         (
             _spoil("data_batch_3", "labels", lambda y: y.astype(object)),
@@ -235,8 +235,8 @@ def test_real_images_are_the_published_ones(real_data: Path) -> None:
     assert location is not None and location.files is not None and not location.missing
     with np.load(location.files["data_batch_2"], allow_pickle=False) as archive:
         images, labels = archive["images"], archive["labels"]
-    CIFAR10._check(location.path, "data_batch_2", images, labels)
+    CIFAR10._checked(location.path, "data_batch_2", images, labels)
     records = np.hstack([labels[:, None], images.transpose(0, 3, 1, 2).reshape(10_000, -1)])
     assert hashlib.md5(records.tobytes()).hexdigest() == "5ea93a67294ea407fff1d09f752e9692"
     with np.load(location.files[TEST], allow_pickle=False) as archive:
-        CIFAR10._check(location.path, TEST, archive["images"], archive["labels"])
+        CIFAR10._checked(location.path, TEST, archive["images"], archive["labels"])

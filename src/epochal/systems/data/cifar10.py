@@ -1,8 +1,8 @@
 """CIFAR-10 in every form it is handed around in.
 
-The published items come in six parts, five training batches and one test batch, in Python pickles. Copies as
-.npz exist with all items (the names of Keras), or with one file a training batch and the first 1,000 of the
-10,000 test images. Whatever the form, every part is recognised by its digest.
+The published items come in six parts, five training batches and one test batch, in Python pickles (`batches`),
+archived or in a folder. Copies as .npz exist with all items (the names of Keras), or with one file a training
+batch and the first 1,000 of the 10,000 test images. Whatever the form, every part is recognised by its digest.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epochal.errors import EpochalError
-from epochal.systems.data import npz
-from epochal.systems.data.digests import splits_digest
+from epochal.systems.data import batches, npz
+from epochal.systems.data.dataset import Check
+from epochal.systems.data.digests import file_digest, splits_digest
+from epochal.systems.data.download import Remote, RemoteFile
 from epochal.systems.data.source import FileSource, Location
 
 if TYPE_CHECKING:
@@ -51,18 +53,18 @@ class Cifar10(FileSource):
     batch_sha256: Mapping[str, str] | None = None
 
     def look_in(self, place: Path, *, named: bool) -> Location | None:
-        """All items in one .npz file, or one .npz file a part."""
-        for name in NPZ_NAMES:
-            if (place / name).is_file():
-                return Location(place / name)
-        files = {part: place / name for part, name in NPZ_PARTS.items() if (place / name).is_file()}
-        if not files:
-            return None
-        return Location(place, files, tuple(name for part, name in NPZ_PARTS.items() if part not in files))
+        """Any of its forms, whole ones first, those with all test images first."""
+        folders = (place / batches.FOLDER, place)
+        found = [
+            *(_location(folder, {part: folder / part for part in (*TRAIN, TEST)}) for folder in folders),
+            *(Location(place / name) for name in (batches.ARCHIVE, *NPZ_NAMES) if (place / name).is_file()),
+            _location(place, {part: place / name for part, name in NPZ_PARTS.items()}),
+        ]
+        return min(filter(None, found), key=lambda location: len(location.missing), default=None)
 
     def slow(self, location: Location) -> bool:
-        """Unpacking takes seconds."""
-        return True
+        """Unpacking takes seconds; only the pickles in a folder are not packed."""
+        return not _pickles(location)
 
     def origin(self, location: Location, splits: Splits) -> str:
         """The file or folder, and whether only some of the test images are there."""
@@ -75,10 +77,11 @@ class Cifar10(FileSource):
         """Reads the parts, each checked against its digest, and joins the training batches in order."""
         import numpy as np
 
-        parts = self._parts(location)
         files = location.files or {}
-        for part, (images, labels) in parts.items():
-            self._check(files.get(part, location.path), part, images, labels)
+        parts = {
+            part: self._checked(files.get(part, location.path), part, images, labels)
+            for part, (images, labels) in self._parts(location).items()
+        }
         splits = {
             "train": {
                 column: np.concatenate([parts[part][k] for part in TRAIN])
@@ -88,25 +91,40 @@ class Cifar10(FileSource):
         }
         return splits, splits_digest(splits)
 
+    def published_checks(self, location: Location) -> list[Check]:
+        """Compares the archive with the published one."""
+        if location.path.name != batches.ARCHIVE or self.remote is None:
+            return []
+        published = self.remote.files["archive"].sha256
+        digest = file_digest(location.path).hex()
+        detail = f"SHA-256 {digest}" + (f", published {published}" if digest != published else "")
+        return [Check(batches.ARCHIVE, digest == published, detail)]
+
     def _parts(self, location: Location) -> dict[str, Part]:
+        """Images and labels of each part as they lie there, not yet checked."""
+        if location.path.name == batches.ARCHIVE:
+            return batches.read_archive(location.path, (*TRAIN, TEST), hint=self.remedy)
         if location.files is None:
             return self._parts_of_npz(location.path)
+        if location.path.name == batches.FOLDER:
+            return {part: batches.read_file(path, hint=self.remedy) for part, path in location.files.items()}
         with ThreadPoolExecutor(2) as pool:  # LZMA leaves Python's lock while it unpacks
             arrays = pool.map(
                 lambda path: npz.read(path, ("images", "labels"), hint=self.remedy), location.files.values()
             )
             return {
-                part: (found["images"], npz.narrowed(found["labels"]))
+                part: (found["images"], found["labels"])
                 for part, found in zip(location.files, arrays, strict=True)
             }
 
     def _parts_of_npz(self, path: Path) -> dict[str, Part]:
         found = npz.read(path, NPZ_KEYS, hint=self.remedy)
-        for key in ("y_train", "y_test"):  # Keras gives labels as a column (n, 1)
-            labels = found[key]
-            found[key] = npz.narrowed(labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels)
-        for key in NPZ_KEYS:
-            self._check_array(path, key, found[key], IMAGE_SHAPE if key.startswith("x") else ())
+        for key in ("x_train", "x_test"):
+            self._check_images(path, key, found[key])
+        for key in ("y_train", "y_test"):
+            labels = found[key]  # Keras gives them as a column
+            labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+            found[key] = self._checked_labels(path, key, labels)
         x_train, y_train, x_test, y_test = (found[key] for key in NPZ_KEYS)
         if len(x_train) != len(y_train) or len(x_train) != len(TRAIN) * self.batch:
             raise EpochalError(
@@ -118,20 +136,15 @@ class Cifar10(FileSource):
         train = [(x_train[k : k + self.batch], y_train[k : k + self.batch]) for k in starts]
         return {**dict(zip(TRAIN, train, strict=True)), TEST: (x_test, y_test)}
 
-    def _check(self, path: Path, part: str, images: Array, labels: Array) -> None:
-        """Refuses a part that is not what it should be, naming the file and what is wrong."""
-        self._check_array(path, f"images of {part}", images, IMAGE_SHAPE)
-        self._check_array(path, f"labels of {part}", labels, ())
+    def _checked(self, path: Path, part: str, images: Array, labels: Array) -> Part:
+        """The part, its labels as uint8; one that is not what it should be is refused, naming the file."""
+        self._check_images(path, f"images of {part}", images)
+        labels = self._checked_labels(path, f"labels of {part}", labels)
         allowed = (self.batch, self.first) if part == TEST else (self.batch,)
         if len(images) != len(labels) or len(images) not in allowed:
             raise EpochalError(
                 f"{path} is not {self.name}: {part} has {len(images):,} images and {len(labels):,} labels, not "
                 f"{' or '.join(f'{number:,}' for number in allowed)} of each.",
-                hint=self.remedy,
-            )
-        if labels.max() >= len(self.classes):
-            raise EpochalError(
-                f"{path}: a label of {part} is {labels.max()}; labels go from 0 to {len(self.classes) - 1}.",
                 hint=self.remedy,
             )
         if self.batch_sha256 is not None:
@@ -143,15 +156,41 @@ class Cifar10(FileSource):
                     f"{expected[:16]}… is expected.",
                     hint=self.remedy,
                 )
+        return images, labels
 
-    def _check_array(self, path: Path, what: str, array: Array, item_shape: tuple[int, ...]) -> None:
-        if array.dtype != "uint8" or array.ndim != 1 + len(item_shape) or array.shape[1:] != item_shape:
-            expected = ", ".join(("n", *map(str, item_shape)))
+    def _check_images(self, path: Path, what: str, images: Array) -> None:
+        if images.dtype != "uint8" or images.shape[1:] != IMAGE_SHAPE:
             raise EpochalError(
-                f"{path}: the {what} are {array.dtype} of shape {array.shape}; uint8 of shape ({expected}) is "
+                f"{path}: the {what} are {images.dtype} of shape {images.shape}; uint8 of shape (n, 32, 32, 3) "
+                "is expected.",
+                hint=self.remedy,
+            )
+
+    def _checked_labels(self, path: Path, what: str, labels: Array) -> Array:
+        if labels.dtype.kind not in "iu" or labels.ndim != 1:
+            raise EpochalError(
+                f"{path}: the {what} are {labels.dtype} of shape {labels.shape}; whole numbers of shape (n) are "
                 "expected.",
                 hint=self.remedy,
             )
+        wrong = labels[(labels < 0) | (labels >= len(self.classes))]
+        if len(wrong):
+            raise EpochalError(
+                f"{path}: one of the {what} is {wrong[0]}; labels go from 0 to {len(self.classes) - 1}.",
+                hint=self.remedy,
+            )
+        return labels.astype("uint8")
+
+
+def _pickles(location: Location) -> bool:
+    return location.files is not None and location.path / TEST in location.files.values()
+
+
+def _location(path: Path, files: Mapping[str, Path]) -> Location | None:
+    """Those of the files that are there, and what is missing; None where none is there."""
+    present = {part: file for part, file in files.items() if file.is_file()}
+    missing = tuple(file.name for part, file in files.items() if part not in present)
+    return Location(path, present, missing) if present else None
 
 
 def batch_digest(images: Array, labels: Array) -> str:
@@ -187,7 +226,18 @@ CIFAR10 = Cifar10(
     items=(50_000, 10_000),
     stand_in="shapes",
     folders=("cifar10", "cifar-10", "CIFAR10"),
-    by_hand=", ".join(NPZ_PARTS.values()),
+    by_hand=f"{batches.ARCHIVE}, the unpacked folder {batches.FOLDER} or cifar10.npz",
+    # The publisher's two addresses; size and digest as public code lists them, Keras among it.
+    remote=Remote(
+        mirrors=("https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/"),
+        files={
+            "archive": RemoteFile(
+                batches.ARCHIVE,
+                170_498_071,
+                "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+            )
+        },
+    ),
     # Of the files data_batch_1.bin to test_batch.bin of the published binary version, as two packages of public
     # code list them; the first 1,000 test images as computed from them.
     batch_sha256={

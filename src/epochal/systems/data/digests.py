@@ -38,17 +38,23 @@ def splits_digest(splits: Splits) -> str:
     )
 
 
+def file_digest(path: Path) -> bytes:
+    """SHA-256 of a file.
+
+    Raises:
+        EpochalError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise EpochalError(f"{path} cannot be read: {error}.") from error
+
+
 def files_digest(paths: Iterable[Path]) -> str:
     """SHA-256 over the contents of files, in the order given.
 
     Raises:
         EpochalError: a file cannot be read.
     """
-    digests = []
-    for path in paths:
-        try:
-            with open(path, "rb") as file:
-                digests.append(hashlib.file_digest(file, "sha256").digest())
-        except OSError as error:
-            raise EpochalError(f"{path} cannot be read: {error}.") from error
-    return hashlib.sha256(b"".join(digests)).hexdigest()
+    return hashlib.sha256(b"".join(map(file_digest, paths))).hexdigest()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from epochal.errors import EpochalError
 from epochal.systems.data import idx, npz
 from epochal.systems.data.dataset import Check
-from epochal.systems.data.digests import column_digest, items_digest
+from epochal.systems.data.digests import column_digest, file_digest, items_digest
 from epochal.systems.data.download import Remote, RemoteFile
 from epochal.systems.data.source import FileSource, Location
 
@@ -110,15 +110,13 @@ class IdxSource(FileSource):
 
     def published_checks(self, location: Location) -> list[Check]:
         """Compares gzipped files with the published ones."""
-        import pooch  # type: ignore[import-untyped]
-
         checks: list[Check] = []
         if location.files is None or self.remote is None:
             return checks
         for stem in COLUMNS:
             path, published = location.files[stem], self.remote.files[stem].sha256
             if path.name.endswith(".gz"):
-                digest = pooch.file_hash(str(path))
+                digest = file_digest(path).hex()
                 detail = f"SHA-256 {digest}" + (f", published {published}" if digest != published else "")
                 checks.append(Check(path.name, digest == published, detail))
         return checks
