@@ -90,7 +90,7 @@ def test_sections_newest_first(recipe: Recipe, lab: Lab) -> None:
 def test_what_changed_in_words_and_settings(recipe: Recipe, lab: Lab) -> None:
     """Each section tells its parent, the change in words and as a diff; changed settings are bold."""
     found = sections(log.write(recipe, lab).read_text("utf-8"))
-    assert "From **v1**. grey loss added." in found["v2"]
+    assert "From **v1** — grey loss added." in found["v2"]
     assert "- `loss.grey_weight: 0 → 0.32`" in found["v2"]
     assert "| **`loss.grey_weight`** | **`0.32`** |" in found["v2"]
     assert "| `epochs` | `8` |" in found["v2"]
@@ -155,8 +155,18 @@ def test_test_scores_beside_the_reference(recipe: Recipe, lab: Lab, make: Maker)
     assert "| psnr ↑ | 19 | 20 | dB on test images |" in after
     assert "| grey ↓ | 0.1 | – | mean of 4y(1 - y) |" in after
     assert "| psnr ↑ | 18.5 | dB on test images |" in after
-    assert "reported: by a paper (2016)." in after
+    assert "Reported: by a paper (2016)." in after
     assert "psnr: –" not in after, "a test score is not looked for among the training values"
+
+
+def test_intervals_stand_in_their_metrics_cell(recipe: Recipe, lab: Lab, make: Maker) -> None:
+    """The ends of an interval are no metrics of their own; a name that merely ends alike stays one."""
+    make("v1", evaluation={"test": {"psnr": 19.0, "psnr_low": 18.5, "psnr_high": 19.5, "tide_low": 3.0}})
+    found = sections(log.write(recipe, lab).read_text("utf-8"))
+    assert "| psnr ↑ | 19 [18.5, 19.5] | dB on test images |" in found["v1"]
+    assert "In brackets: the 95 % interval" in found["v1"]
+    assert "| tide\\_low | 3 |" in found["v1"]
+    assert "psnr\\_low" not in "".join(found.values())
 
 
 def test_pictures_say_what_they_show(recipe: Recipe, lab: Lab, make: Maker, trained: Trained) -> None:

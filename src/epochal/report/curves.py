@@ -20,7 +20,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Shapes that tell series of dots apart where colour does not."""
 POINTS = ("D", "s", "^", "v", "P", "X", "o")
 """Shapes of single points to compare with; drawn hollow and black, as no series is."""
-FEW = 12
+FEW = 16
 """Points up to which each is marked, so that a single one, or one between gaps, is seen."""
 EDGE = 12
 """Output pixels between the figure's edge and what is drawn."""

@@ -14,6 +14,7 @@ from epochal.journal import atomic
 from epochal.report import study
 from epochal.report.curves import curves_figure, legend, mark, panels, plot, spans_decades
 from epochal.report.grids import grid_figure
+from epochal.report.markdown import upper_first
 from epochal.report.matrices import matrix_figure
 from epochal.report.text import BODY, DPI
 from epochal.training.task import Curves, ImageGrid, Matrix
@@ -142,11 +143,6 @@ def values_over(
 def listed(names: Sequence[str]) -> str:
     """Names in a sentence: "a", "a and b", "a, b and c"."""
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
-
-
-def upper_first(text: str) -> str:
-    """The text with its first letter in upper case, all others as they are."""
-    return text[:1].upper() + text[1:]
 
 
 def _reference(

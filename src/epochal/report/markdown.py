@@ -19,6 +19,11 @@ def plain(text: str) -> str:
     return _STARTS_A_LIST.sub(r"\1\\\2", line)
 
 
+def upper_first(text: str) -> str:
+    """The text with its first letter in upper case, all others as they are."""
+    return text[:1].upper() + text[1:]
+
+
 def code(text: str) -> str:
     """Text on one line as code."""
     line = " ".join(_CONTROL.sub("", text).split())

@@ -26,6 +26,7 @@ ENGLISH: Final[Mapping[str, str]] = {
         "Mean ± standard deviation over finished runs (one a seed); n is their number. "
         "↓ smaller is better, ↑ larger is better."
     ),
+    "interval how": "In brackets: the 95 % interval over the items measured; other seeds may lie outside it.",
     "one run": "With n = 1 nothing is proved: two seeds of one version already differ.",
     "losses": "Final training loss",
     "loss how": "Only losses with the same letter (same definition, same data) compare.",
@@ -124,6 +125,7 @@ KOREAN: Final[Mapping[str, str]] = {
     "metrics how": (
         "완료된 실행(시드당 하나)의 평균 ± 표준편차이고, n은 그 개수이다. ↓ 는 작을수록, ↑ 는 클수록 좋다."
     ),
+    "interval how": "대괄호 안은 측정한 항목에 대한 95 % 구간이며, 다른 시드의 값은 그 밖에 있을 수 있다.",
     "one run": "n = 1이면 아무것도 증명되지 않는다. 같은 버전도 시드가 다르면 결과가 달라진다.",
     "losses": "최종 학습 손실",
     "loss how": "글자가 같은 손실(정의와 데이터가 같음)끼리만 비교할 수 있다.",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from epochal import settings
 from epochal.evidence.comparison import Summary
 from epochal.report import study
-from epochal.report.markdown import code, fence, picture, plain, table
+from epochal.report.markdown import code, fence, picture, plain, table, upper_first
 from epochal.report.pictures import title_of
 from epochal.settings.check import shown
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 ARROWS = {"lower": "↓", "higher": "↑"}
+ENDS = ("low", "high")
+"""What follows a metric's name where `evaluate` gives its 95 % interval over the items measured."""
 HEAD_LINES, TAIL_LINES = 12, 10
 """Lines of a console log that are shown before and after its elided middle."""
 _LONGEST_LINE = 500
@@ -71,9 +73,10 @@ class Teller:
         return {kind: LETTERS[i % 26] + "'" * (i // 26) for i, kind in enumerate(filter(None, kinds))}
 
     def metric_names(self, measured: set[str]) -> list[str]:
-        """Names of metrics, those of the recipe first and in its order."""
+        """Names of metrics, those of the recipe first and in its order; the ends of intervals are left out."""
         known = [metric.name for metric in self.recipe.metrics if metric.name in measured]
-        return [*known, *sorted(measured - set(known))]
+        ends = {f"{name}_{end}" for name in measured for end in ENDS}
+        return [*known, *sorted(measured - set(known) - ends)]
 
     def metric_title(self, name: str) -> str:
         """A metric's name with an arrow to its better side."""
@@ -146,7 +149,7 @@ def _change(teller: Teller, entry: Entry, variant: Variant) -> list[str]:
     parent = teller.entries.get(entry.parent or "")
     told = [say("from", parent=f"**{plain(parent.title)}**")] if parent else []
     if entry.words:
-        told.append(plain(entry.words) + ".")
+        told = [" — ".join([*(line.rstrip(".") for line in told), plain(entry.words) + "."])]
     elif not parent:
         told.append(say("first"))
     lines.append(" ".join(told))
@@ -260,14 +263,21 @@ def _metrics(teller: Teller, variant: Variant) -> list[str]:
         rows = []
         for name in teller.metric_names({*numbers, *reference}):
             cells = [f"{reference[name]:g}" if name in reference else "–"] if reference else []
-            value = str(numbers.get(name, "–"))
+            value = str(numbers.get(name, "–")) + _interval(numbers, name)
             rows.append([teller.metric_title(name), value, *cells, plain(what.get(name, ""))])
         n = max((number.n for number in numbers.values()), default=0)
         over = f" ({say('over seeds', n=n)})" if n > 1 else ""
         lines += [f"### {say('metrics')} {say('split', split=plain(split))}{over}", ""]
         lines += [*table(head, rows, right=range(1, len(head) - 1)), ""]
+        lines += [say("interval how"), ""] if any(_interval(numbers, name) for name in numbers) else []
         lines += _of_reference(teller, variant) if reference else []
     return lines[:-1]
+
+
+def _interval(numbers: Mapping[str, Summary], name: str) -> str:
+    """A metric's interval over the items measured, where there is one: " [0.903, 0.914]"."""
+    ends = [numbers[f"{name}_{end}"] for end in ENDS if f"{name}_{end}" in numbers]
+    return f" [{ends[0].mean:.4g}, {ends[1].mean:.4g}]" if len(ends) == len(ENDS) else ""
 
 
 def _of_reference(teller: Teller, variant: Variant) -> list[str]:
@@ -277,7 +287,7 @@ def _of_reference(teller: Teller, variant: Variant) -> list[str]:
     told = [say("reported by", source=source)] if source else []
     why = why_not(teller, variant)
     told += [say("reference elsewhere", why=why)] if why else []
-    return [f"{say('reported')}: {'; '.join(told)}.", ""] if told else []
+    return [f"{upper_first(say('reported'))}: {'; '.join(told)}.", ""] if told else []
 
 
 def _pictures(variant: Variant, pictures: Sequence[PurePath], say: Say) -> list[str]:
