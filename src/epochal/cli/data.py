@@ -11,7 +11,7 @@ from epochal.errors import UsageError
 EXAMPLES = (
     "data list",
     "data fetch mnist",
-    "data fetch fashion-mnist --dir ~/data",
+    "data fetch cifar10 --dir ~/data",
     "data verify mnist --dir ~/data",
 )
 
@@ -42,11 +42,10 @@ def _list(folder: str | None, json: bool) -> int:
     rows = []
     for source in found:
         items = f"{source.items[0]:,} + {source.items[1]:,}"
-        missing = (
-            f"to download: {size(source.download_bytes)}"
-            if source.download_bytes
-            else "drawn when first used"
-        )
+        if source.download_bytes:
+            missing = f"to download: {size(source.download_bytes)}"
+        else:
+            missing = "drawn when first used" if source.drawn else "not here, to be put here by hand"
         rows.append((source.name, source.what, items, source.licence, source.found or missing))
     print_table(("source", "what", "train + test", "licence", "where"), rows)
     return 0

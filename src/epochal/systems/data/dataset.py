@@ -45,9 +45,10 @@ class SourceInfo:
         name: what `--data.source` takes.
         what: what an item is.
         items: number of training and test items.
-        found: the file or folder that would be read, None when it would be downloaded or drawn first.
+        found: the file or folder that would be read, None when there is none yet.
         licence: under which the items may be used.
-        download_bytes: what fetching it transfers; 0 for drawn items.
+        download_bytes: what fetching it transfers; 0 for drawn items, and for those that only a person can get.
+        drawn: whether Epochal draws the items itself.
     """
 
     name: str
@@ -56,6 +57,7 @@ class SourceInfo:
     found: str | None
     licence: str
     download_bytes: int
+    drawn: bool
 
 
 @dataclass(frozen=True)

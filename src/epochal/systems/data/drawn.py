@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from epochal.errors import EpochalError
 from epochal.folders import cache_folder
 from epochal.systems.data.dataset import Check, Dataset, Verification
 from epochal.systems.data.digests import splits_digest
 from epochal.systems.data.kept import kept_or_made, read
-from epochal.systems.data.source import Source, checked
+from epochal.systems.data.source import Source
 
 if TYPE_CHECKING:
     from epochal.systems.data.dataset import Splits
@@ -66,4 +67,8 @@ class DrawnSource(Source):
         path = self.find(folder)
         if path is None:
             return Verification(self.name, None, (Check("drawn", True, "not yet: drawn when first used"),))
-        return Verification(self.name, str(path), (checked("items", lambda: read(path)[1]),))
+        try:
+            items = Check("items", True, f"SHA-256 {read(path)[1]}")
+        except EpochalError as error:
+            items = Check("items", False, error.what)
+        return Verification(self.name, str(path), (items,))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -236,10 +236,15 @@ class FileSource(Source):
         if location is None:
             missing = f"not in {', '.join(map(str, roots(folder)))}; {self._to_get_it}"
             return Verification(self.name, None, (Check("found", False, missing),))
+        origin = str(location.path)
+        try:
+            splits, digest = self.read(location)
+            origin = self.origin(location, splits)
+            items = Check("items", True, f"SHA-256 {digest}")
+        except EpochalError as error:
+            items = Check("items", False, error.what)
         found = Check("found", True, str(location.path))
-        items = checked("items", lambda: self.read(location)[1])
-        checks = (found, *self.published_checks(location), items)
-        return Verification(self.name, str(location.path), checks)
+        return Verification(self.name, origin, (found, *self.published_checks(location), items))
 
     @property
     def _to_get_it(self) -> str:
@@ -266,11 +271,3 @@ class FileSource(Source):
         assert location is not None  # just written
         self.read(location)
         return target
-
-
-def checked(what: str, digest: Callable[[], str]) -> Check:
-    """A check that passes with the digest of what is looked at, or fails with the reason."""
-    try:
-        return Check(what, True, f"SHA-256 {digest()}")
-    except EpochalError as error:
-        return Check(what, False, error.what)

@@ -81,6 +81,7 @@ def sources(folder: str | None = None) -> list[SourceInfo]:
             str(found) if (found := source.find(folder)) else None,
             source.licence,
             source.download_bytes,
+            source.stand_in is None,
         )
         for source in SOURCES.values()
     ]
