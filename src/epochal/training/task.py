@@ -295,6 +295,8 @@ class Recipe:
         stackable: dotted keys of the settings in which the members of one fleet may differ.
         fleet_figures: `members -> {file stem: figure}`, drawn when a fleet ends.
         data: what it trains on, in words.
+        sources: data sources that its versions are written for, by name (`epochal data list`), that of the newest
+            version first; none when it computes its data.
         minutes: rough time of the newest version on two CPU cores.
     """
 
@@ -314,4 +316,5 @@ class Recipe:
     stackable: tuple[str, ...] = ()
     fleet_figures: Callable[[Sequence[Member]], Mapping[str, Figure]] | None = None
     data: str = ""
+    sources: tuple[str, ...] = ()
     minutes: float | None = None
