@@ -139,5 +139,6 @@ RECIPE = Recipe(
     evaluate=evaluate,
     figures=figures,
     data="MNIST; drawn glyphs offline",
+    sources=("mnist",),
     minutes=1.0,
 )

@@ -130,5 +130,6 @@ RECIPE = Recipe(
     evaluate=evaluate,
     figures=figures,
     data="MNIST; drawn glyphs offline",
+    sources=("mnist",),
     minutes=2.0,
 )

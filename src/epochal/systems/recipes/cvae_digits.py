@@ -90,6 +90,7 @@ VERSIONS = (
         "model-1",
         change="stroke thickness added to the condition, measured over the whole data set",
         reported={"loss": 24.85},
+        source="reference log",
     ),
     Version(
         "model-2",
@@ -97,6 +98,7 @@ VERSIONS = (
         change="thickness standardised within each class, so that a 1 is not thin for being a 1",
         patch={"condition.thickness": "per-class"},
         reported={"loss": 24.1930},
+        source="reference log",
     ),
     Version(
         "model-3",
@@ -104,6 +106,7 @@ VERSIONS = (
         change="five times as many epochs",
         patch={"epochs": 40},
         reported={"loss": 22.5267},
+        source="reference log",
     ),
     Version(
         "model-4",
@@ -111,6 +114,7 @@ VERSIONS = (
         change="grey loss from the second epoch on: pixels are pushed towards black or white",
         patch={"loss.grey_weight": 0.32, "epochs": 9},
         reported={"loss": 30.9971},
+        source="reference log",
     ),
     Version(
         "model-5",
@@ -118,6 +122,7 @@ VERSIONS = (
         change="1 + 40 epochs instead of 1 + 8",
         patch={"epochs": 41},
         reported={"loss": 28.9503},
+        source="reference log",
     ),
 )
 
@@ -489,5 +494,6 @@ RECIPE = Recipe(
     request=Request,
     figures=figures,
     data="MNIST; drawn glyphs offline",
+    sources=("mnist",),
     minutes=20.0,
 )

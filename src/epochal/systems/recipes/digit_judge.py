@@ -127,5 +127,6 @@ RECIPE = Recipe(
     metrics=(Metric("accuracy", "higher", "share of test images read right", margin=0.001),),
     evaluate=evaluate,
     data="MNIST; drawn glyphs offline",
+    sources=("mnist",),
     minutes=1.0,
 )

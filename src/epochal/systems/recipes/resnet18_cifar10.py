@@ -57,7 +57,8 @@ VERSIONS = (
         parent="quick",
         change="30 epochs with cutout and smoothed labels, batch 512",
         patch={"epochs": 30, "batch_size": 512, "optim.lr": 0.4, "augment.cutout": 8, "loss.smoothing": 0.1},
-        reported={"accuracy": 0.9302},  # kuangliu/pytorch-cifar, with 200 epochs
+        reported={"accuracy": 0.9302},
+        source="kuangliu/pytorch-cifar, 200 epochs",
     ),
     # The last one is what `epochal run resnet18-cifar10` trains: minutes on two cores.
     Version("quick", change="one epoch of SGD on a one-cycle schedule, with random crops and flips"),
@@ -77,6 +78,7 @@ RECIPE = Recipe(
     settings=Settings,
     versions=VERSIONS,
     nets=nets,
+    sources=("cifar10",),
     minutes=8.0,
     **cifar10.parts(),
 )

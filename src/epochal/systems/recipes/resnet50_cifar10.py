@@ -36,6 +36,7 @@ VERSIONS = (
         change="200 epochs of SGD on a cosine, with random crops and flips",
         patch=cifar10.FULL,
         reported={"accuracy": 0.9362},
+        source="kuangliu/pytorch-cifar, 200 epochs",
     ),
     # The last one is what `epochal run resnet50-cifar10` trains: one epoch.
     Version(
@@ -61,6 +62,7 @@ RECIPE = Recipe(
     settings=Settings,
     versions=VERSIONS,
     nets=nets,
+    sources=("cifar10",),
     minutes=25.0,
     **cifar10.parts(),
 )

@@ -39,6 +39,7 @@ VERSIONS = (
         change="200 epochs of SGD on a cosine, with random crops and flips",
         patch=cifar10.FULL,
         reported={"accuracy": 0.9264},
+        source="kuangliu/pytorch-cifar, 200 epochs",
     ),
     # The last one is what `epochal run vgg16-cifar10` trains: minutes on two cores.
     Version(
@@ -64,6 +65,7 @@ RECIPE = Recipe(
     settings=Settings,
     versions=VERSIONS,
     nets=nets,
+    sources=("cifar10",),
     minutes=5.0,
     **cifar10.parts(),
 )
