@@ -241,6 +241,8 @@ def test_list_shows_recipes_and_runs(answer: Answer, trained: Lab) -> None:
         "parent": "plain",
         "change": "a penalty on the slope",
         "patch": {"loss.weight": 0.1},
+        "reported": {},
+        "source": "",
     }
 
 
