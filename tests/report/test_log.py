@@ -190,6 +190,13 @@ def test_drawn_data_never_pass_as_real(recipe: Recipe, lab: Lab, make: Maker) ->
     assert "- `data.limit = 256`" in text
 
 
+def test_computed_data_are_neither_real_nor_a_stand_in(recipe: Recipe, lab: Lab, make: Maker) -> None:
+    """A table or a wave that the recipe computes has no digest and stands in for nothing: the log says so."""
+    make("v1").update(data={"name": "xor", "drawn": False})
+    text = log.write(recipe, lab).read_text("utf-8")
+    assert "- Data: XOR table (computed; stands in for no other data)" in text
+
+
 def test_losses_on_other_data_do_not_compare(recipe: Recipe, lab: Lab, make: Maker) -> None:
     """One formula on MNIST and on drawn glyphs gives two kinds of loss, and the tables say so."""
     make("v1", evaluation={"test": {"psnr": 19.0}})

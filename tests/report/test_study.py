@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from epochal.journal import Lab, Run
 from epochal.report import study
+from epochal.systems import data
 from epochal.training.task import Recipe, Version
 
 Maker = Callable[..., Run]
@@ -90,3 +91,12 @@ def test_reported_numbers_name_their_split(recipe: Recipe) -> None:
         ("train", "psnr"): 21.0,
         ("validation", "loss"): 2.0,
     }
+
+
+def test_every_source_has_a_title(recipe: Recipe, make: Maker) -> None:
+    """Figures name data as people do, and whatever is drawn calls itself drawn."""
+    for source in data.sources():
+        run = make("v1")
+        run.update(data={"name": source.name, "drawn": source.drawn, "sha256": ""})
+        assert source.name in study.TITLES
+        assert ("drawn" in study.data_name(run)) == source.drawn

@@ -102,8 +102,8 @@ def _data(teller: Teller, runs: Sequence[Run]) -> list[str]:
         if not run.meta["data"]:
             lines.add(say("unknown data"))
             continue
-        kind = say("drawn" if study.is_drawn(run) else "real")
         digest = str(run.meta["data"].get("sha256") or "")
+        kind = say("drawn" if study.is_drawn(run) else "real" if digest else "computed")
         told = f"{teller.data(run)} ({kind})"
         lines.add(f"{told}, SHA-256 {code(digest)}" if digest else told)
     return sorted(lines)

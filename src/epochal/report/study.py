@@ -21,7 +21,23 @@ WHERE_DATA_LIES = ("data.dir", "data.source")
 Measure = tuple[str, str]
 """A number's split ("train", "validation", "test") and its name ("loss")."""
 
-TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "glyphs": "drawn glyphs"}
+TITLES = {
+    "mnist": "MNIST",
+    "fashion-mnist": "Fashion-MNIST",
+    "glyphs": "drawn glyphs",
+    "cifar10": "CIFAR-10",
+    "shapes": "drawn shapes",
+    "nuclei": "nuclei (DSB 2018)",
+    "cells": "drawn nuclei",
+    "membranes": "membranes (ISBI 2012)",
+    "tissue": "drawn membranes",
+    "voc2012": "PASCAL VOC 2012",
+    "stained-cells": "drawn stained cells",
+    "xor": "XOR table",
+    "sine": "sine wave",
+    "toy": "toy samples",
+}
+"""Names of data sets as titles write them."""
 
 
 @dataclass(frozen=True)
