@@ -13,6 +13,7 @@ import pytest
 
 from epochal import bench
 from epochal.bench import _side, _speed
+from epochal.bench._yardsticks import YARDSTICKS
 from epochal.errors import EpochalError, UsageError
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -87,6 +88,51 @@ def test_plain_program_uses_the_recipes_optimiser(plain: Any) -> None:
     assert settings.batch_size == plain.BATCH
 
 
+@pytest.mark.parametrize(
+    ("recipe", "version"),
+    [
+        (name, version)
+        for name in ("vgg16-cifar10", "resnet50-cifar10")
+        for version in YARDSTICKS[name].versions
+    ],
+)
+def test_plain_cifar_programs_compute_the_recipes_loss(
+    monkeypatch: pytest.MonkeyPatch, recipe: str, version: str
+) -> None:
+    """With equal weights both networks, written apart, give one loss in train mode; optimiser and batch are alike."""
+    import torch
+
+    from epochal.systems import recipes
+    from epochal.systems.recipes import _cifar10, _classifier
+    from epochal.training.task import Batch
+
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    plain = importlib.import_module("plain_pytorch_cifar")
+    found = recipes.find(recipe)
+    settings = recipes.settings_of(found, version)
+    nets = found.nets(settings)
+    model = plain.NETWORKS[YARDSTICKS[recipe].versions[version]["network"]]()
+    given, taken = list(nets["classifier"].parameters()), list(model.parameters())
+    assert [p.shape for p in given] == [p.shape for p in taken]
+    with torch.no_grad():
+        for source, target in zip(given, taken, strict=True):
+            target.copy_(source)
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
+    labels = torch.tensor([3, 1, 4, 1])
+    prepared = _classifier.scale(_cifar10.MEAN, _cifar10.DEVIATION)(Batch(images=images, labels=labels))
+    mine, _ = _classifier.loss("classifier")(nets, prepared, torch.Generator())
+    monkeypatch.setattr(plain, "BATCH", 4)
+    monkeypatch.setattr(torch, "randperm", torch.arange)
+    scaled, same = next(plain.batches(images.permute(0, 3, 1, 2), labels))
+    theirs = torch.nn.functional.cross_entropy(model(scaled), same)
+    assert theirs.item() == pytest.approx(mine.item(), rel=1e-4)
+    optimiser = _cifar10.optimiser(settings, 50_000)
+    assert (optimiser.name, optimiser.lr, optimiser.schedule) == ("adam", 1e-3, None)
+    assert optimiser.weight_decay == 0 and settings.augment == _cifar10.Augment()
+    assert settings.batch_size == 100
+
+
 def test_lightning_takes_exactly_the_steps_it_is_asked_for(
     plain: Any, real_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +194,8 @@ def test_mean_loss_weighs_epochs_by_their_steps() -> None:
     ("call", "expected"),
     [
         ({"recipe": "unknown"}, "cvae-digits"),
+        ({"version": "model-1"}, "There is one for: model-2"),
+        ({"recipe": "vgg16-cifar10", "sides": ("plain", "lightning")}, "Choose from plain, epochal"),
         ({"sides": ("epochal",)}, "plain must be among them"),
         ({"sides": ("plain", "tensorflow")}, "Choose from plain, lightning, epochal"),
         ({"sides": ("plain", "plain")}, "each once"),

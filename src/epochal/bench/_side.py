@@ -41,9 +41,10 @@ def _serve_program(side: str, plan: Mapping[str, Any], programs: Path, channel: 
     import torch
 
     sys.path.insert(0, str(programs))
-    module = __import__(YARDSTICKS[plan["recipe"]].programs[side].removesuffix(".py"))
+    yardstick = YARDSTICKS[plan["recipe"]]
+    module = __import__(yardstick.programs[side].removesuffix(".py"))
     channel.wait()
-    program = module.Side(plan["source"], plan["limit"], seed=0)
+    program = module.Side(plan["source"], plan["limit"], seed=0, **yardstick.versions[plan["version"]])
     losses = []
     for number, steps in enumerate(blocks(plan)):
         if number:

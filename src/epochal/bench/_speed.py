@@ -18,7 +18,7 @@ from statistics import median
 from time import sleep
 from typing import Any
 
-from epochal.bench._yardsticks import SIDES, YARDSTICKS, Yardstick, blocks
+from epochal.bench._yardsticks import YARDSTICKS, Yardstick, blocks
 from epochal.errors import EpochalError, UsageError
 
 _LEAST_WARM_UP = 10  # the engine prepares a few batches for its trial of precisions before it takes a step
@@ -27,11 +27,12 @@ _REST_S = 0.3  # between blocks, so that one side's idle threads have gone to sl
 
 def speed(
     recipe: str = "cvae-digits",
+    version: str | None = None,
     *,
-    steps: int = 100,
-    rounds: int = 7,
-    warm_up: int = 30,
-    sides: Sequence[str] = SIDES,
+    steps: int | None = None,
+    rounds: int | None = None,
+    warm_up: int | None = None,
+    sides: Sequence[str] | None = None,
     source: str = "auto",
     limit: int | None = None,
     out: str | Path | None = None,
@@ -41,10 +42,12 @@ def speed(
 
     Args:
         recipe: which recipe; it needs programs to compare with in the repository's folder `benchmarks/`.
-        steps: steps in a timed block.
-        rounds: blocks a side; the order of sides rotates from round to round.
-        warm_up: steps before the first block that are not timed (at least 10).
-        sides: which of "plain" (needed: the ratios are to it), "lightning" and "epochal".
+        version: which version of it; default: the first that there is a comparison for.
+        steps: steps in a timed block; default: the recipe's, for a block of some seconds.
+        rounds: blocks a side; the order of sides rotates from round to round. Default: the recipe's.
+        warm_up: steps before the first block that are not timed (at least 10). Default: the recipe's.
+        sides: which of "plain" (needed: the ratios are to it), "lightning" and "epochal"; default: all that there
+            are for the recipe.
         source: data source of all sides.
         limit: use only this many training items.
         out: folder for the results; default: `benchmarks/results`.
@@ -56,14 +59,17 @@ def speed(
         hardware and versions.
 
     Raises:
-        UsageError: an unknown recipe or side, or numbers out of range.
+        UsageError: an unknown recipe, version or side, or numbers out of range.
         EpochalError: `benchmarks/` or Lightning is missing, or a side failed.
     """
     yardstick = _yardstick(recipe)
-    _check(sides, steps=steps, rounds=rounds, warm_up=warm_up)
+    sides = yardstick.sides if sides is None else sides
+    plan = {"recipe": recipe, "version": _version(recipe, version), "source": source, "limit": limit}
+    plan["warm_up"] = yardstick.warm_up if warm_up is None else warm_up
+    plan["steps"] = yardstick.steps if steps is None else steps
+    plan["rounds"] = yardstick.rounds if rounds is None else rounds
+    _check(yardstick, sides, plan)
     programs = _programs(yardstick, sides)
-    plan = {"recipe": recipe, "version": yardstick.version, "source": source, "limit": limit}
-    plan |= {"warm_up": warm_up, "steps": steps, "rounds": rounds}
     folder = Path(out) if out is not None else programs / "results"
     with tempfile.TemporaryDirectory(prefix="epochal-bench-") as scratch:
         running: dict[str, _Process] = {}
@@ -76,7 +82,8 @@ def speed(
                 process.end()
     result["machine"] = _machine()
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"speed-{recipe}"
+    several = f"-{plan['version']}" if len(yardstick.versions) > 1 else ""
+    path = folder / f"speed-{recipe}{several}"
     path.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     text = markdown(result)
     path.with_suffix(".md").write_text(text, encoding="utf-8")
@@ -220,20 +227,26 @@ def _yardstick(recipe: str) -> Yardstick:
     return YARDSTICKS[recipe]
 
 
-def _check(sides: Sequence[str], *, steps: int, rounds: int, warm_up: int) -> None:
-    unknown = [side for side in sides if side not in SIDES]
+def _version(recipe: str, version: str | None) -> str:
+    known = YARDSTICKS[recipe].versions
+    if version is not None and version not in known:
+        raise UsageError(
+            f"there is no speed benchmark for the version {version!r} of {recipe}.",
+            hint=f"There is one for: {', '.join(known)}.",
+        )
+    return next(iter(known)) if version is None else version
+
+
+def _check(yardstick: Yardstick, sides: Sequence[str], plan: Mapping[str, Any]) -> None:
+    unknown = [side for side in sides if side not in yardstick.sides]
     if unknown or "plain" not in sides or len(set(sides)) != len(sides):
         raise UsageError(
             f"sides = {', '.join(sides)} cannot be compared.",
-            hint=f"Choose from {', '.join(SIDES)}, each once; plain must be among them.",
+            hint=f"Choose from {', '.join(yardstick.sides)}, each once; plain must be among them.",
         )
-    for name, value, least in (
-        ("steps", steps, 1),
-        ("rounds", rounds, 1),
-        ("warm_up", warm_up, _LEAST_WARM_UP),
-    ):
-        if value < least:
-            raise UsageError(f"{name} = {value} is too small.", hint=f"It must be {least} or more.")
+    for name, least in (("steps", 1), ("rounds", 1), ("warm_up", _LEAST_WARM_UP)):
+        if plan[name] < least:
+            raise UsageError(f"{name} = {plan[name]} is too small.", hint=f"It must be {least} or more.")
 
 
 def _programs(yardstick: Yardstick, sides: Sequence[str]) -> Path:

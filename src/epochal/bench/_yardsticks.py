@@ -11,14 +11,45 @@ SIDES = ("plain", "lightning", "epochal")
 
 @dataclass(frozen=True)
 class Yardstick:
-    """What a recipe is measured against: a version, and the programs in `benchmarks/` that train the same."""
+    """What a recipe is measured against.
 
-    version: str
+    Attributes:
+        versions: those that can be measured, the default first, each with what the programs' class `Side` must be
+            told to train the same.
+        programs: files in `benchmarks/`, by side.
+        steps: steps in a timed block, where nothing else is asked for.
+        rounds: likewise.
+        warm_up: likewise.
+    """
+
+    versions: Mapping[str, Mapping[str, Any]]
     programs: Mapping[str, str]
+    steps: int = 100
+    rounds: int = 7
+    warm_up: int = 30
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The sides that there are programs for, and Epochal's own."""
+        return tuple(side for side in SIDES if side in self.programs or side == "epochal")
 
 
+_CIFAR10 = {"plain": "plain_pytorch_cifar.py"}
 YARDSTICKS = {
-    "cvae-digits": Yardstick("model-2", {"plain": "plain_pytorch_cvae.py", "lightning": "lightning_cvae.py"})
+    "cvae-digits": Yardstick(
+        {"model-2": {}}, {"plain": "plain_pytorch_cvae.py", "lightning": "lightning_cvae.py"}
+    ),
+    # Steps of a third of a second to several seconds.
+    "vgg16-cifar10": Yardstick(
+        {"log": {"network": "vgg16"}, "bn": {"network": "vgg16-bn"}}, _CIFAR10, steps=4, rounds=5, warm_up=10
+    ),
+    "resnet50-cifar10": Yardstick(
+        {"log": {"network": "resnet50-log"}, "standard": {"network": "resnet50"}},
+        _CIFAR10,
+        steps=4,
+        rounds=5,
+        warm_up=10,
+    ),
 }
 
 
