@@ -155,6 +155,7 @@ class XorMLPFleet:
     def _lay_out(self, rows: int) -> None:
         """Room for what a step computes: memory asked for anew at each step would cost more than the arithmetic."""
         members = len(self.networks)
+        self.x1 = np.ones((rows, 3))  # its third column is the input that is always 1, for b1
         self.h, self.delta1 = np.empty((2, rows, self.hidden, members))
         self.y, self.error, self.delta2 = np.empty((3, rows, members))
 
@@ -176,14 +177,12 @@ class XorMLPFleet:
         x, t = batch["x"][0], batch["t"][0]
         if len(x) != len(self.y):
             self._lay_out(rows=len(x))
-        x1 = np.concatenate([x, np.ones((len(x), 1))], axis=1)  # the input that is always 1, for b1
+        self.x1[:, :2] = x
         h, y, error, delta1, delta2 = self.h, self.y, self.error, self.delta1, self.delta2
-        wide = (
-            len(x),
-            -1,
-        )  # the hidden units of all members side by side: one matrix product serves them all
+        # The hidden units of all members side by side: one matrix product serves them all.
+        wide = (len(x), -1)
 
-        np.matmul(x1, self.W1, out=h.reshape(wide))  #   h = σ(x W1 + b1)
+        np.matmul(self.x1, self.W1, out=h.reshape(wide))  # h = σ(x W1 + b1)
         _sigmoid_of(h)
         np.einsum("nhm,hm->nm", h, self.W2, out=y)  #    y = σ(h W2 + b2)
         y += self.b2
@@ -199,8 +198,8 @@ class XorMLPFleet:
         delta1 *= self.W2
         delta1 *= delta2[:, None]
         np.einsum("nhm,nm->hm", h, delta2, out=self.dW2)  # ∂E/∂W2 = hᵀ δ2
-        np.sum(delta2, axis=0, out=self.db2)  #          ∂E/∂b2 = Σ δ2
-        np.matmul(x1.T, delta1.reshape(wide), out=self.dW1)  # ∂E/∂W1 = xᵀ δ1, and Σ δ1 for b1
+        delta2.sum(axis=0, out=self.db2)  #              ∂E/∂b2 = Σ δ2
+        np.matmul(self.x1.T, delta1.reshape(wide), out=self.dW1)  # ∂E/∂W1 = xᵀ δ1, and Σ δ1 for b1
 
         self.gradient *= self.lr
         self.theta -= self.gradient
@@ -239,8 +238,8 @@ class XorMLPFleet:
 
 
 def _sigmoid_of(z: Array) -> None:
-    """z ← σ(z) in its own memory, in the form of `sigmoid`."""
-    z *= 0.5
-    np.tanh(z, out=z)
+    """z ← σ(z) = 1 / (1 + e⁻ᶻ) in its own memory: faster than by tanh, and right even where e⁻ᶻ overflows."""
+    np.negative(z, out=z)
+    np.exp(z, out=z)
     z += 1
-    z *= 0.5
+    np.divide(1, z, out=z)
