@@ -111,12 +111,13 @@ VERSIONS = (
     Version(
         "wide",
         parent="grid",
-        change="49,000 images, 400 hidden units, 12 epochs",
+        change="49,000 images, 400 hidden units, 12 epochs at a rate that decays faster",
         patch={
             "data.limit": 49_000,
             "net.hidden": 400,
             "epochs": 12,
             "steps": None,
+            "optim.decay": 0.85,
             "optim.reg": 0.25,
         },
     ),
@@ -345,5 +346,6 @@ RECIPE = Recipe(
     stackable=("optim.lr", "optim.reg"),
     fleet_figures=fleet_figures,
     data="CIFAR-10; drawn shapes offline; the toy needs none",
+    sources=("cifar10",),
     minutes=2.0,
 )
