@@ -1,0 +1,159 @@
+"""Every recipe, whatever it trains, does what people may expect of a recipe: run, resume, evaluate, draw, log.
+
+Small networks, a few items, one epoch: what a recipe reaches is asserted in its own test.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from epochal import api, settings
+from epochal.cli import main
+from epochal.errors import UsageError
+from epochal.journal import Lab
+from epochal.report.pictures import title_of
+from epochal.systems import data, recipes
+from epochal.systems.data import verbs
+from epochal.systems.recipes import cvae_digits
+from epochal.training.task import Trained
+
+ITEMS = 16
+NARROW: Mapping[str, Mapping[str, Any]] = {
+    "cnn-digits": {"net.width": 4},
+    "digit-judge": {"net.width": 4},
+    "resnet18-cifar10": {"net.width": 4},
+    "resnet50-cifar10": {"net.width": 4},
+    "resnet50-unet": {"net.width": 4},
+    "unet": {"net.base": 2},
+    "vgg16-cifar10": {"net.width": 0.05},
+}
+"""Widths for recipes whose networks would take long, or fill the disk."""
+
+Read = Callable[..., data.Dataset]
+
+
+@pytest.fixture(scope="module")
+def read_once() -> Read:
+    """The first items of each source, read once for all recipes."""
+    kept: dict[str, data.Dataset] = {}
+    whole = data.load
+
+    def read(name: str) -> data.Dataset:
+        if name not in kept:
+            found = whole(name)
+            large = next(iter(found.splits["train"].values())).nbytes > 10_000 * found_items(found)
+            many = {"train": 3 * ITEMS, "test": 3 if large else 100}
+            splits = {
+                split: {column: array[: many[split]].copy() for column, array in columns.items()}
+                for split, columns in found.splits.items()
+            }
+            kept[name] = replace(found, splits=splits)
+        return kept[name]
+
+    return read
+
+
+def found_items(found: data.Dataset) -> int:
+    """Number of training items."""
+    return len(next(iter(found.splits["train"].values())))
+
+
+@pytest.fixture(autouse=True)
+def little_data(read_once: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No real data, and only the beginning of what is drawn instead; the rest of the data room is itself."""
+
+    def load(
+        source: str,
+        *,
+        wanted: str | None = None,
+        folder: str | None = None,
+        limit: int | None = None,
+        hold_out: int = 0,
+    ) -> data.Dataset:
+        part = read_once(data.resolve(source, folder, wanted=wanted))
+        return verbs._divided(part, limit, min(hold_out, ITEMS))
+
+    def judges(needs: Mapping[str, tuple[str, Mapping[str, Any]]], *_: Any) -> dict[str, Trained]:
+        trained = {}
+        for role, (name, patch) in needs.items():
+            recipe = recipes.find(name)
+            chosen = settings.apply(recipe.settings(), patch)
+            nets = {key: net.eval() for key, net in recipe.nets(chosen).items()}
+            trained[role] = Trained(chosen, nets)
+        return trained
+
+    monkeypatch.setattr(cvae_digits, "WATCHED", 50)
+    monkeypatch.setattr(cvae_digits, "SAMPLES", 100)
+    monkeypatch.setattr(cvae_digits, "CHUNK", 100)
+    monkeypatch.delenv("EPOCHAL_DATA", raising=False)
+    monkeypatch.setattr(data, "load", load)
+    monkeypatch.setattr(
+        api, "_helpers", judges
+    )  # a judge that guesses: training one is its own recipe's test
+
+
+def small(name: str) -> dict[str, Any]:
+    """Settings of the newest version with which a recipe trains in seconds."""
+    keys = settings.flatten(recipes.settings_of(recipes.find(name)))
+    little = {
+        "epochs": 1,
+        "steps": None,
+        "batch_size": 8,
+        "data.limit": ITEMS,
+        "stop.loss": None,
+        "data.hold_out": ITEMS,
+        "data.crop": 32,
+    }
+    return {key: value for key, value in {**little, **NARROW.get(name, {})}.items() if key in keys}
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_recipe_keeps_all_promises(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It trains, is resumed only for more epochs, measures what it said it would, draws titled pictures, and is
+    told in the log."""
+    recipe, lab = recipes.find(name), Lab(tmp_path / "lab")
+    (run,) = api.run(name, patch=small(name), precision="float32", threads=1, lab=lab, show=False)
+    assert (run.status, run.meta["epochs_done"]) == ("finished", 1)
+    assert run.meta["data"]["name"] and run.meta["loss_definition"]
+    assert all(map(math.isfinite, run.meta["final"].values())) and "loss" in run.meta["final"]
+
+    with pytest.raises(UsageError, match="is finished"):
+        api.resume(run.id, lab=lab, show=False)
+    run = api.resume(run.id, epochs=2, lab=lab, show=False)
+    assert (run.status, run.meta["epochs_done"]) == ("finished", 2)
+
+    pictures = {path.stem: path for path in run.figures_dir.glob("*.png")}
+    assert "loss" in pictures
+    assert len(pictures) > 1 or recipe.figures is None
+    for stem, path in pictures.items():
+        assert title_of(path) != stem.replace("_", " "), "each picture says what it shows"
+        with Image.open(path) as picture:
+            assert min(picture.size) >= 100 and max(picture.size) <= 4000
+
+    if recipe.evaluate is not None:
+        measured = api.evaluate(run.id, lab=lab, show=False)
+        assert measured and all(isinstance(value, float) for value in measured.values())
+        assert set(measured) & {metric.name for metric in recipe.metrics}
+
+    assert main(["log", name, "--lab", str(lab.path)]) == 0
+    text = (lab.path / f"{name}.md").read_text("utf-8")
+    assert run.id in text and all(f"`{stem}`: " in text for stem in pictures)
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_recipe_is_described(name: str) -> None:
+    """The listing has something to say of each: summary, data, time, sources that exist, directions of metrics."""
+    recipe = recipes.find(name)
+    assert recipe.name == name and recipe.summary and recipe.data and recipe.minutes
+    assert set(recipe.sources) <= {source.name for source in data.sources()}
+    assert all(metric.what for metric in recipe.metrics)
+    for version in recipe.versions:
+        assert version.change
+        recipes.settings_of(recipe, version.name)
