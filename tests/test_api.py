@@ -130,6 +130,14 @@ def test_a_run_that_did_all_its_steps_cannot_be_resumed(lab: Lab) -> None:
         api.resume(run.id, epochs=5, lab=lab)
 
 
+def test_a_run_that_got_below_its_loss_cannot_be_resumed(lab: Lab) -> None:
+    """It is done whatever epochs are asked for; the message says how to train without that stop."""
+    run = train("plain", patch={"stop.loss": 1e6}, lab=lab)[0]
+    assert (run.status, run.meta["steps_done"]) == ("finished", 1)
+    with pytest.raises(UsageError, match=r"below its loss of 1e\+06 in step 1.*\n.*--stop.loss none"):
+        api.resume(run.id, epochs=5, lab=lab)
+
+
 def test_a_loss_that_is_no_number_fails_the_run_and_stops_the_seeds(lab: Lab) -> None:
     """The failed run is kept with its reason; the error carries it and names the seeds not started."""
     with pytest.raises(api.TrainingEnded, match=r"no longer a number.*Seeds not started: 1, 2") as caught:

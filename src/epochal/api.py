@@ -6,12 +6,15 @@
     epochal.evaluate(child.id)
     epochal.load(child.id).decoder          # a plain torch.nn.Module
 
-A run is named by its id, the beginning of it, "last", "recipe:version@seed", or its folder.
+A run is named by its id, the beginning of it, "last", "recipe:version@seed", or its folder; a fleet's member as
+"FLEET#12" or "FLEET@seed".
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -24,12 +27,14 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from epochal import settings as settings_room
 from epochal.errors import EpochalError, UsageError
 from epochal.journal import Lab, Run
+from epochal.journal import members as roster
+from epochal.journal.members import MemberRun
 from epochal.systems import recipes as registry
 
 if TYPE_CHECKING:
     from epochal.evidence.comparison import Comparison, Side
     from epochal.settings import Patch
-    from epochal.training.task import Recipe, Trained
+    from epochal.training.task import Member, Recipe, Trained, Version
 
 LabLike = Lab | str | Path | None
 Which = Literal["best", "last"]
@@ -37,6 +42,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 SPLITS = ("train", "validation", "test")
 _LARGEST_SEED = 2**63 - 1  # what databases and other programs hold in an integer
 _MOST_SEEDS = 10_000
+_MOST_RUNS = 100_000  # of one command; a fleet has as many members
 _LONGEST_NAME = 100
 
 
@@ -85,6 +91,15 @@ def runs(lab: LabLike = None, *, recipe: str | None = None) -> Runs:
     return Runs([run for run in _lab(lab).runs() if recipe is None or run.recipe == recipe])
 
 
+def members(ref: str, *, lab: LabLike = None) -> Runs:
+    """The members of a fleet, each of them a run with its own settings, seed and numbers.
+
+    Raises:
+        EpochalError: the run is no fleet, or its table of members cannot be read.
+    """
+    return Runs(roster.of(_lab(lab).find(ref)))
+
+
 def recipes() -> list[Recipe]:
     """All built-in and installed recipes."""
     return [registry.find(name) for name in registry.names()]
@@ -98,6 +113,8 @@ def run(
     settings_file: str | Path | None = None,
     seed: int = 0,
     seeds: int = 1,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    one_by_one: bool = False,
     device: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
@@ -107,7 +124,10 @@ def run(
     show: bool = True,
     keep_going: bool = False,
 ) -> list[Run]:
-    """Trains a version of a recipe; returns its runs, one a seed.
+    """Trains a version of a recipe; returns its runs, one a seed and point of the grid.
+
+    Where the recipe stacks networks (`Recipe.stack`), all seeds, at all points of a grid over settings that it
+    can stack, are trained together: they are one run, a fleet, whose `members` are runs to look at.
 
     Args:
         recipe: name, or path of a recipe file (`./my_recipe.py`).
@@ -116,6 +136,8 @@ def run(
         settings_file: TOML file, or a run folder (its run.json) whose settings start again.
         seed: seed of the first run.
         seeds: number of runs, with the seeds `seed`, `seed + 1`, …
+        grid: values to try by dotted key (`{"optim.lr": [0.5, 0.1]}`); all combinations are trained.
+        one_by_one: train no fleet, but every run by itself.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         precision: "auto" (measured), "float32" or "bfloat16".
         threads: CPU threads; default: measured with the precision.
@@ -135,16 +157,16 @@ def run(
     base = registry.settings_of(found, chosen.name)
     from_file = [(str(settings_file), settings_room.read_file(settings_file))] if settings_file else []
     resolved = settings_room.layered(base, [*from_file, ("", patch or {})])
-    parent = registry.settings_of(found, chosen.parent) if chosen.parent else base
     _check(found, resolved, seed=seed, seeds=seeds, device=device, precision=precision, threads=threads)
-    fields = {
-        "version": chosen.name,
-        "name": name,
-        "parent_version": chosen.parent,
-        "patch": settings_room.diff(parent, resolved),
-    }
-    plan = _Plan(found, registry.recipe_path(recipe), resolved, fields, note, device, precision, threads)
-    return _train_seeds(plan, _lab(lab), seed, seeds, show=show, keep_going=keep_going)
+    values = _grid_values(resolved, grid or {})
+    if seeds * math.prod(map(len, values.values())) > _MOST_RUNS:
+        raise UsageError(
+            f"{seeds:,} seeds at all points of the grid are too many.", hint=f"{_MOST_RUNS:,} runs at most."
+        )
+    plan = _Plan(found, registry.recipe_path(recipe), resolved, {}, note, device, precision, threads)
+    every = range(seed, seed + seeds)
+    jobs = _jobs(plan, chosen, values, every, name, stacks=found.stack is not None and not one_by_one)
+    return _train_jobs(jobs, _lab(lab), show=show, keep_going=keep_going)
 
 
 def fork(
@@ -189,7 +211,7 @@ def fork(
         TrainingEnded: see `run`.
     """
     home = _lab(lab)
-    parent = home.find(ref)
+    parent = _single(home.find(ref))
     found, file = _recipe_of(parent, recipe)
     _check_name(name)
     old = _settings_of(found, parent)
@@ -214,7 +236,8 @@ def fork(
     plan = _Plan(found, file, new, fields, note, device, precision, threads, started_from)
     if draft:
         return [plan.record(home, one, [first], status="draft") for one in range(first, first + seeds)]
-    return _train_seeds(plan, home, first, seeds, show=show, keep_going=keep_going)
+    job = _Job(plan, range(first, first + seeds))
+    return _train_jobs([job], home, show=show, keep_going=keep_going)
 
 
 def resume(
@@ -226,7 +249,7 @@ def resume(
     show: bool = True,
     keep_going: bool = False,
 ) -> Run:
-    """Continues a run where its last checkpoint left it (or trains a draft), on the device it was trained on.
+    """Continues a run or a fleet where its last checkpoint left it (or trains a draft), on the device it had.
 
     Args:
         ref: the run.
@@ -242,6 +265,11 @@ def resume(
         TrainingEnded: see `run`.
     """
     one = _lab(lab).find(ref)
+    if isinstance(one, MemberRun):
+        raise UsageError(
+            f"{one.id} is one member of a fleet: all of it goes on together.",
+            hint=f"epochal resume {one.fleet.id}",
+        )
     found, _ = _recipe_of(one, recipe)
     settings = _settings_of(found, one)
     done = one.meta["epochs_done"]
@@ -259,6 +287,17 @@ def resume(
             f"Run {one.id} has done all its {settings.steps} steps.",
             hint=f"Train it again with more: epochal fork {one.id} --steps none",
         )
+    wanted, loss = settings.stop.loss, one.meta["final"].get("loss")
+    if one.status == "finished" and wanted is not None and loss is not None and loss < wanted:
+        raise UsageError(
+            f"Run {one.id} got below its loss of {wanted:g} in step {one.meta['steps_done']:,}.",
+            hint=f"Train it again without that stop: epochal fork {one.id} --stop.loss none",
+        )
+    if one.status == "finished" and one.members and not _any_goes_on(one):
+        raise UsageError(
+            f"All members of {one.id} are done: each got below its loss, lost patience, or failed.",
+            hint=f"`epochal show {one.id}` tells how many did.",
+        )
     if epochs is None and one.status == "finished":
         raise UsageError(
             f"Run {one.id} is finished ({done} epochs).",
@@ -270,8 +309,7 @@ def resume(
     _check(found, settings, seed=one.seed, seeds=1, device=device, precision="auto")
     before = {name: one.meta[name] for name in ("status", "reason", "settings", "patch", "finished")}
     written = _written(one)
-    if epochs is not None:
-        one.update(settings=settings_room.to_dict(settings), patch=_extended(one, epochs))
+    longer = {} if epochs is None else {"patch": _extended(one, epochs)}
     precision = one.meta["precision"] or "auto"
     try:
         _train(
@@ -284,10 +322,12 @@ def resume(
             precision=precision,
             show=show,
             keep_going=keep_going,
+            changes={"settings": settings_room.to_dict(settings), **longer} if longer else {},
         )
     except Exception:
         # A finished run stays one when the training of more epochs could not even begin.
-        if before["status"] == "finished" and _written(one) == written and not one.reload().alive():
+        begun = one.reload().status == "failed"  # else another process holds it, and nothing was changed
+        if before["status"] == "finished" and begun and _written(one) == written:
             one.update(**before)
         raise
     return one.reload()
@@ -305,6 +345,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Measures a run's quality metrics on a split and keeps them in its run.json.
 
+    Of a fleet every finished member is measured; its numbers are kept with it, and their means are returned.
+
     Networks of other recipes that measure (a classifier that judges samples) are trained on first use and
     kept.
 
@@ -318,6 +360,8 @@ def evaluate(
         raise UsageError(f"The recipe {found.name} says nothing about evaluating its runs.")
     if split not in SPLITS:
         raise UsageError(f"There is no split {split!r}.", hint=f"Choose one of {', '.join(SPLITS)}.")
+    if one.members:
+        return _evaluate_fleet(found, one, split, which, device, show)
     trained = _trained(found, one, which, device)
     if found.needs is not None:
         trained = replace(trained, helpers=_helpers(found.needs(trained.settings), device, show))
@@ -351,7 +395,7 @@ def generate(
         UsageError: the recipe draws nothing, or has no such field.
         EpochalError: the run has no checkpoint yet.
     """
-    one = _lab(lab).find(ref)
+    one = _single(_lab(lab).find(ref))
     found, _ = _recipe_of(one, recipe)
     if found.generate is None or found.request is None:
         raise UsageError(f"The recipe {found.name} generates nothing.")
@@ -380,12 +424,12 @@ def load(
 ) -> SimpleNamespace:
     """A run's networks as plain `torch.nn.Module`s in eval mode: `load("last").decoder`.
 
-    The answer also has `.run`, `.settings` and `.device`.
+    A NumPy network is the object that was trained. The answer also has `.run`, `.settings` and `.device`.
 
     Raises:
         EpochalError: the run has no checkpoint yet.
     """
-    one = _lab(lab).find(ref)
+    one = _single(_lab(lab).find(ref))
     found, _ = _recipe_of(one, recipe)
     trained = _trained(found, one, which, device)
     return SimpleNamespace(
@@ -398,7 +442,7 @@ def compare(a: str, b: str, *, recipe: str | None = None, lab: LabLike = None) -
 
     Args:
         a: a run, or a version (or fork's name) whose finished runs are averaged: `model-2`,
-            `cvae-digits:model-2`.
+            `cvae-digits:model-2`. A fleet stands for its members.
         b: likewise.
         recipe: which recipe's versions are meant, where several have one of that name.
         lab: folder that holds the runs.
@@ -421,7 +465,12 @@ def compare(a: str, b: str, *, recipe: str | None = None, lab: LabLike = None) -
 
 
 def show(ref: str, *, lab: LabLike = None) -> dict[str, Any]:
-    """Everything about a run: the fields of its run.json, folder, size, notes, forks, curves over epochs."""
+    """Everything about a run: the fields of its run.json, folder, size, notes, forks, curves over epochs.
+
+    Of a fleet also its `groups`: for each set of settings the numbers over its members.
+    """
+    from epochal.evidence.groups import groups
+
     home = _lab(lab)
     one = home.find(ref)
     return {
@@ -432,7 +481,8 @@ def show(ref: str, *, lab: LabLike = None) -> dict[str, Any]:
         "status": status_of(one),
         "size_bytes": one.size_bytes(),
         "notes": one.notes(),
-        "forks": [other.id for other in home.runs() if other.parent == one.id],
+        "forks": [other.id for other in home.runs() if other.parent and _is_fork_of(other.parent, one)],
+        "groups": [group.to_dict() for group in groups(roster.of(one))] if one.members else [],
         "curves": {split: one.epoch_values(split) for split in ("train", "validation")},
         "problems": one.problems(),
     }
@@ -488,6 +538,11 @@ def rm(*refs: str, prune: bool = False, dry: bool = False, lab: LabLike = None) 
     home = _lab(lab)
     chosen = list(dict.fromkeys(home.find(ref) for ref in refs)) if refs or not prune else home.runs()
     for one in chosen:
+        if isinstance(one, MemberRun):
+            raise UsageError(
+                f"{one.id} is one member of a fleet: it is deleted with all of it.",
+                hint=f"epochal rm {one.fleet.id}",
+            )
         if one.reload().alive():
             raise EpochalError(f"Run {one.id} is being trained right now; nothing was deleted.")
     removals = [_prunable(one) if prune else Removal(one, one.size_bytes()) for one in chosen]
@@ -529,8 +584,15 @@ class _Plan:
     threads: int | None = None
     warm_start: Run | None = None
 
-    def record(self, lab: Lab, seed: int, seeds: Sequence[int], status: str = "running") -> Run:
-        """Makes the run folder."""
+    def record(
+        self,
+        lab: Lab,
+        seed: int,
+        seeds: Sequence[int],
+        status: str = "running",
+        members: Sequence[Mapping[str, Any]] = (),
+    ) -> Run:
+        """Makes the run folder; of a fleet, with the lines of its `members`."""
         from epochal.journal import environment
 
         if self.file is not None:
@@ -544,6 +606,7 @@ class _Plan:
             device=self.device,
             precision=self.precision,
             status=status,
+            roster=members,
             **environment.fields(),
             **self.fields,
         )
@@ -554,25 +617,123 @@ class _Plan:
         return made
 
 
-def _train_seeds(plan: _Plan, lab: Lab, seed: int, seeds: int, *, show: bool, keep_going: bool) -> list[Run]:
-    every = list(range(seed, seed + seeds))
+@dataclass(frozen=True)
+class _Job:
+    """What one command trains with one set of settings: a run a seed, or all of them as one fleet.
+
+    Attributes:
+        members: of a fleet, the lines of its members.
+    """
+
+    plan: _Plan
+    seeds: Sequence[int]
+    members: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def label(self) -> str:
+        """What to call it among the jobs of a grid."""
+        return str(self.plan.fields.get("name") or self.plan.fields.get("version"))
+
+
+def _grid_values(settings: Any, grid: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    """The values of a grid by full dotted key, each as its setting stores it.
+
+    Raises:
+        UsageError: an unknown setting, a value that it does not take, no values, or one that stands twice.
+    """
+    found: dict[str, list[Any]] = {}
+    for typed, given in grid.items():
+        if isinstance(given, str) or not isinstance(given, Sequence) or not given:
+            raise UsageError(
+                f"The grid has no values for {typed}.", hint=f"Give at least one: --grid {typed}=A,B"
+            )
+        for value in given:
+            ((key, kept),) = settings_room.checked(type(settings), {typed: value}).items()
+            if kept in found.setdefault(key, []):
+                raise UsageError(f"{key} = {kept} stands twice in the grid.", hint="Name each value once.")
+            found[key].append(kept)
+            settings_room.apply(settings, {key: kept})
+    return found
+
+
+def _points(values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """All combinations, the last key changing fastest; one empty patch where there are no keys."""
+    return [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())]
+
+
+def _jobs(
+    plan: _Plan,
+    version: Version,
+    values: Mapping[str, Sequence[Any]],
+    seeds: Sequence[int],
+    name: str | None,
+    *,
+    stacks: bool,
+) -> list[_Job]:
+    """The runs of a grid: a fleet for what the recipe can stack, a job for every point of all else."""
+    stackable = plan.recipe.stackable if stacks else ()
+    inner = _points({key: of for key, of in values.items() if key in stackable})
+    outer = _points({key: of for key, of in values.items() if key not in stackable})
+    own = registry.settings_of(plan.recipe, version.name)
+    parent = registry.settings_of(plan.recipe, version.parent) if version.parent else own
+    jobs = []
+    for point in outer:
+        settings = settings_room.apply(plan.settings, point)
+        fields = {
+            "version": version.name,
+            "name": "-".join(filter(None, (name, _name_of_point(point)))) or None,
+            # A point of a grid comes from the version itself, as a fork does.
+            "parent_version": version.name if point else version.parent,
+            "patch": settings_room.diff(own if point else parent, settings),
+        }
+        one = replace(plan, settings=settings, fields=fields)
+        if stacks and len(inner) * len(seeds) > 1:
+            members = roster.lines_for((seed, patch) for seed in seeds for patch in _apart(settings, inner))
+            jobs.append(_Job(one, seeds, members))
+        else:
+            jobs.append(_Job(one, seeds))
+    return jobs
+
+
+def _apart(settings: Any, points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Points of a grid as JSON holds them, after a check that their combinations are allowed."""
+    for point in points:
+        settings_room.apply(settings, point)
+    return [{key: list(v) if isinstance(v, tuple) else v for key, v in point.items()} for point in points]
+
+
+def _name_of_point(point: Mapping[str, Any]) -> str:
+    return "-".join(f"{key.rpartition('.')[2]}-{_plain(value)}" for key, value in point.items())[
+        :_LONGEST_NAME
+    ]
+
+
+def _train_jobs(jobs: Sequence[_Job], lab: Lab, *, show: bool, keep_going: bool) -> list[Run]:
+    """Trains one after the other; returns the runs in their order."""
     made: list[Run] = []
-    for one in every:
-        made.append(plan.record(lab, one, every))
-        _train(
-            plan.recipe,
-            plan.settings,
-            made[-1],
-            made[:-1],
-            waiting=every[len(made) :],
-            fresh=True,
-            device=plan.device,
-            precision=plan.precision,
-            threads=plan.threads,
-            warm_start=plan.warm_start,
-            show=show,
-            keep_going=keep_going,
-        )
+    for number, job in enumerate(jobs):
+        later = [other.label for other in jobs[number + 1 :]]
+        for done, seed in enumerate(job.seeds, start=1):
+            waiting = [] if job.members else list(job.seeds[done:])
+            left = f" Seeds not started: {', '.join(map(str, waiting))}." if waiting else ""
+            left += f" Not started: {', '.join(later)}." if later else ""
+            made.append(job.plan.record(lab, seed, job.seeds, members=job.members))
+            _train(
+                job.plan.recipe,
+                job.plan.settings,
+                made[-1],
+                made[:-1],
+                left=left,
+                fresh=True,
+                device=job.plan.device,
+                precision=job.plan.precision,
+                threads=job.plan.threads,
+                warm_start=job.plan.warm_start,
+                show=show,
+                keep_going=keep_going,
+            )
+            if job.members:
+                break
     return [one.reload() for one in made]
 
 
@@ -582,18 +743,17 @@ def _train(
     one: Run,
     before: Sequence[Run] = (),
     *,
-    waiting: Sequence[int] = (),
+    left: str = "",
     fresh: bool = False,
     **how: Any,
 ) -> None:
     """Trains one run and draws its figures.
 
-    `before` and `waiting` are the runs and seeds around it; a `fresh` run that fails before its first step
-    leaves nothing.
+    `before` are the runs that the command made before it, `left` says what it has not begun; a `fresh` run that
+    fails before its first step leaves nothing.
     """
     from epochal.training import engine
 
-    left = f" Seeds not started: {', '.join(map(str, waiting))}." if waiting else ""
     try:
         engine.train(recipe, settings, one, **how)
     except KeyboardInterrupt:
@@ -616,10 +776,13 @@ def _train(
 
 def _draw(recipe: Recipe, one: Run) -> None:
     """Draws the figures of a run that ended. The training counts even when a picture fails."""
-    from epochal.report import figures
+    from epochal.report import figures, fleet
 
     try:
-        figures.draw_run(recipe, one, _trained(recipe, one, "best", "auto"))
+        if one.members:
+            fleet.draw(recipe, one, _as_members(recipe, one))
+        else:
+            figures.draw_run(recipe, one, _trained(recipe, one, "best", "auto"))
     except Exception as problem:
         warnings.warn(
             f"The figures of {one.id} were not drawn: {type(problem).__name__}: {problem}", stacklevel=2
@@ -713,6 +876,81 @@ def _recipe_of(one: Run, given: str | None) -> tuple[Recipe, Path | None]:
     return registry.find(file), path
 
 
+def _single(one: Run) -> Run:
+    """Refuses a fleet where one network is meant."""
+    if one.members:
+        raise UsageError(
+            f"{one.id} is a fleet of {one.members:,} networks.",
+            hint=f"Name one of them: {one.id}#0 to #{one.members - 1}, or by its seed: {one.id}@{one.seed}",
+        )
+    return one
+
+
+def _any_goes_on(fleet: Run) -> bool:
+    """Whether members of a finished fleet ended for no other reason than that all epochs were done."""
+    last = fleet.meta["steps_done"]
+    return any(
+        line["status"] == "finished" and not line["reached"] and line["steps"] == last
+        for line in roster.read(fleet)
+    )
+
+
+def _is_fork_of(parent: str, one: Run) -> bool:
+    """Whether a run's parent is this run, or a member of this fleet."""
+    return parent == one.id or (one.members > 0 and parent.startswith(f"{one.id}#"))
+
+
+def _as_members(recipe: Recipe, fleet: Run) -> list[Member]:
+    """A fleet's members as its figures see them; those that failed are left out."""
+    from epochal.training.task import Member
+
+    return [
+        Member(run.seed, settings, run.meta["final"], run.meta["steps_done"], run.line["reached"])
+        for run, settings in _with_settings(recipe, roster.of(fleet))
+        if run.status == "finished"
+    ]
+
+
+def _with_settings(recipe: Recipe, runs: Sequence[MemberRun]) -> list[tuple[MemberRun, Any]]:
+    """Members with their settings as the recipe understands them; those of equal settings share one object."""
+    known: dict[str, Any] = {}
+    pairs = []
+    for run in runs:
+        key = json.dumps(run.line["patch"], sort_keys=True)
+        if key not in known:
+            known[key] = _settings_of(recipe, run)
+        pairs.append((run, known[key]))
+    return pairs
+
+
+def _evaluate_fleet(
+    recipe: Recipe, fleet: Run, split: str, which: Which, device: str, show: bool
+) -> dict[str, float]:
+    """Measures every finished member; returns the means."""
+    from epochal.evidence.groups import summaries
+    from epochal.training import engine
+
+    assert recipe.evaluate is not None
+    runs = [run for run in roster.of(fleet) if run.status == "finished"]
+    if not runs:
+        raise EpochalError(
+            f"No member of {fleet.id} is finished.", hint=f"Go on with: epochal resume {fleet.id}"
+        )
+    helpers: dict[str, Any] = {}
+    measured: dict[int, dict[str, float]] = {}
+    for run, trained in zip(runs, engine.load_members(recipe, runs, which=which), strict=True):
+        if recipe.needs is not None:
+            wanted = recipe.needs(trained.settings)
+            key = json.dumps({role: [name, dict(patch)] for role, (name, patch) in wanted.items()})
+            if key not in helpers:
+                helpers[key] = _helpers(wanted, device, show)
+            trained = replace(trained, helpers=helpers[key])
+        measured[run.member] = dict(recipe.evaluate(trained, split))
+    kept = {run.member: {**run.meta["evaluation"], split: measured[run.member]} for run in runs}
+    roster.keep_evaluations(fleet, kept)
+    return {name: summary.mean for name, summary in summaries([*measured.values()]).items()}
+
+
 def _trained(recipe: Recipe, one: Run, which: str, device: str) -> Trained:
     from epochal.training import engine
 
@@ -738,7 +976,7 @@ def _helpers(
             kept = [one for one in home.runs() if one.name == key and one.status == "finished"]
             if not kept:
                 plan = _Plan(found, None, settings, {"name": key}, None, device, "auto")
-                kept = _train_seeds(plan, home, 0, 1, show=show, keep_going=False)
+                kept = _train_jobs([_Job(plan, [0])], home, show=show, keep_going=False)
                 if found.evaluate is not None:  # how far a judge can be trusted is part of what it measures
                     evaluate(kept[0].id, lab=home, device=device, show=show)
         trained[role] = engine.load(found, kept[0], device=device)
@@ -778,14 +1016,22 @@ def _side(lab: Lab, name: str, recipe: str | None) -> Side:
             hint=f"Name it as {' or '.join(f'{r}:{label}' for r in of)}.",
         )
     if fitting:
-        return comparison.group(name, fitting)
+        return comparison.group(name, _expanded(fitting))
     one = lab.find(name)
     if recipe is not None and one.recipe != recipe:
         raise UsageError(
             f"No version or fork of {recipe} is called {label!r} in {lab.path}.",
             hint=f"{one.id} is of the recipe {one.recipe}.",
         )
-    return comparison.Side(f"{one.label}@{one.seed}", [one])
+    if one.members:
+        return comparison.group(name, _expanded([one]))
+    changed = roster.patch_text(one.line["patch"]) if isinstance(one, MemberRun) else ""
+    return comparison.Side(f"{one.label}@{one.seed}" + (f" ({changed})" if changed else ""), [one])
+
+
+def _expanded(found: Sequence[Run]) -> list[Run]:
+    """Runs with every fleet's members in its place."""
+    return [run for one in found for run in (roster.of(one) if one.members else [one])]
 
 
 def _saved_version(recipe: Recipe, settings_file: str | Path | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from epochal.cli.output import number, print_json, print_table
+from epochal.cli.output import number, print_evaluations, print_json, print_table
 from epochal.cli.parsing import Parser, add_recipe_option
 
 EXAMPLES = ("evaluate last", "evaluate cvae-digits:model-4@0 --split train", "evaluate last --json")
@@ -28,6 +28,13 @@ def main(words: list[str]) -> int:
         lab=typed.lab,
     )
     run, recipe = api.recipe_of(typed.run, recipe=typed.recipe, lab=typed.lab)
+    if run.members:
+        groups = api.show(typed.run, lab=typed.lab)["groups"]
+        if typed.json:
+            print_json({"run": run.id, "split": typed.split, "metrics": values, "groups": groups})
+        else:
+            print_evaluations(groups, only=typed.split)
+        return 0
     if typed.json:
         print_json({"run": run.id, "split": typed.split, "metrics": values})
         return 0

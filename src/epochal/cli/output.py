@@ -49,6 +49,7 @@ def run_row(run: Run) -> dict[str, Any]:
         "version": run.version,
         "name": run.name,
         "seed": run.seed,
+        "members": run.members,
         "status": status_of(run),
         "reason": meta["reason"],
         "parent": run.parent,
@@ -63,6 +64,51 @@ def print_runs(runs: Sequence[Run], *, title: str = "") -> None:
     """The table of runs: what they are, how far they came, their last training loss."""
     columns = ("run", "version", "seed", "status", "epochs", "loss", "forked from")
     print_table(columns, [_run_cells(run) for run in runs], title=title)
+
+
+def print_groups(groups: Sequence[Mapping[str, Any]]) -> None:
+    """The groups of a fleet as `api.show` gives them: settings, members, steps, values over the seeds."""
+    from epochal.settings.check import shown
+
+    keys = list(dict.fromkeys(key for group in groups for key in group["patch"]))
+    names = list(dict.fromkeys(name for group in groups for name in group["final"]))
+    stops = any(group["reached"] is not None for group in groups)
+    rows = []
+    for group in groups:
+        cells = [shown(group["patch"][key]) if key in group["patch"] else None for key in keys]
+        cells += [f"{group['members']:,}", f"{group['failed']:,}"]
+        if stops:
+            cells += [_share(group["reached"], group["finished"]), _steps(group["median_steps"])]
+        rows.append([*cells, *(spread(group["final"].get(name)) for name in names)])
+    ends = ("reached", "median steps") if stops else ()
+    print_table((*keys, "members", "failed", *ends, *names), rows)
+
+
+def print_evaluations(groups: Sequence[Mapping[str, Any]], *, only: str | None = None) -> None:
+    """What was measured of a fleet's members, a table a split: settings, members, values over the seeds."""
+    from epochal.settings.check import shown
+
+    keys = list(dict.fromkeys(key for group in groups for key in group["patch"]))
+    for split in dict.fromkeys(split for group in groups for split in group["evaluation"]):
+        if only not in (None, split):
+            continue
+        measured = [group["evaluation"].get(split, {}) for group in groups]
+        names = list(dict.fromkeys(name for numbers in measured for name in numbers))
+        rows = [
+            [
+                *(shown(group["patch"].get(key)) for key in keys),
+                *(spread(numbers.get(name)) for name in names),
+            ]
+            for group, numbers in zip(groups, measured, strict=True)
+        ]
+        print_table((*keys, *names), rows, title=f"on {split}")
+
+
+def spread(summary: Mapping[str, Any] | None) -> str | None:
+    """Mean ± standard deviation of a summary in JSON form."""
+    if summary is None:
+        return None
+    return number(summary["mean"]) + ("" if summary["sd"] is None else f" ± {summary['sd']:.2g}")
 
 
 def number(value: Any) -> str:
@@ -88,13 +134,28 @@ def minutes(value: float | None) -> str:
     return f"{value:.0f} min" if value < 90 else f"{value / 60:.1f} h"
 
 
+def _share(part: int | None, whole: int) -> str | None:
+    return None if part is None or not whole else f"{part:,} ({100 * part / whole:.1f} %)"
+
+
+def _steps(median: float | None) -> str | None:
+    return None if median is None else f"{median:,.0f}"
+
+
+def seeds_of(run: Run) -> str:
+    """A run's seed; of a fleet its seeds and how many members they make."""
+    from epochal.journal.members import seeds_text
+
+    return f"{seeds_text(run)} ({run.members:,} members)" if run.members else str(run.seed)
+
+
 def _run_cells(run: Run) -> tuple[Any, ...]:
     from epochal.api import status_of
 
     loss = run.meta["final"].get("loss")
     epochs = f"{run.meta['epochs_done']}/{run.settings.get('epochs', '?')}"
     shown = None if loss is None else number(loss)
-    return run.id, run.label, run.seed, status_of(run), epochs, shown, run.parent
+    return run.id, run.label, seeds_of(run), status_of(run), epochs, shown, run.parent
 
 
 def _rich_table(columns: Sequence[str], cells: Sequence[Sequence[str]], title: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from epochal.cli.output import print_json, run_row
+from epochal.cli.output import print_groups, print_json, run_row
 from epochal.cli.parsing import Parser, add_seed_options, add_training_options, setting_patch
 from epochal.errors import UsageError
 
@@ -10,6 +10,7 @@ EXAMPLES = (
     "run cvae-digits",
     "run cvae-digits model-4 --seeds 3 --epochs 4",
     "run cvae-digits model-2 --data.limit 256 --loss.grey-weight 0.1 --name try",
+    "run xor-mlp until --seeds 1000 --grid optim.lr=0.5,0.1,0.01   # 3,000 networks as one",
     "run cvae-digits --settings my.toml --device cuda:1",
     "run cvae-digits --settings lab/RUN      # an old run's settings again",
     "run ./my_recipe.py --epochs 1 --data.limit 256",
@@ -28,6 +29,16 @@ def parser() -> Parser:
     options.add_argument("version", nargs="?", metavar="VERSION", help="default: the newest")
     options.add_argument("--settings", metavar="FILE", help="TOML file of settings, or a run folder")
     add_seed_options(options, "0")
+    options.add_argument(
+        "--grid",
+        action="append",
+        default=[],
+        metavar="KEY=V,V,…",
+        help="train all these values of a setting (and all combinations, where given again)",
+    )
+    options.add_argument(
+        "--one-by-one", action="store_true", help="train every run by itself, also where the recipe can stack"
+    )
     add_training_options(options)
     return options
 
@@ -59,6 +70,8 @@ def main(words: list[str]) -> int:
         settings_file=typed.settings,
         seed=0 if typed.seed is None else typed.seed,
         seeds=typed.seeds,
+        grid=_grid(typed.grid),
+        one_by_one=typed.one_by_one,
         device=typed.device,
         precision=typed.precision,
         threads=typed.threads,
@@ -73,7 +86,28 @@ def main(words: list[str]) -> int:
     else:
         for run in runs:
             print(f"{run.id}  {run.status}  {run.path}")
+            if run.members:
+                print_groups(api.show(run.id, lab=typed.lab)["groups"])
     return 0
+
+
+def _grid(words: list[str]) -> dict[str, list[str]]:
+    """`optim.lr=0.5,0.1` → {"optim.lr": ["0.5", "0.1"]}."""
+    grid: dict[str, list[str]] = {}
+    for word in words:
+        name, given, text = word.partition("=")
+        key, values = (
+            name.strip().removeprefix("--").replace("-", "_"),
+            [each.strip() for each in text.split(",")],
+        )
+        if not given or not key or not all(values):
+            raise UsageError(
+                f"--grid {word} is no setting with its values.", hint="Write --grid optim.lr=0.5,0.1,0.01"
+            )
+        if key in grid:
+            raise UsageError(f"--grid {key} stands twice.", hint="Give all its values at once.")
+        grid[key] = values
+    return grid
 
 
 def _help(options: Parser, name: str, version: str | None, base: object) -> int:

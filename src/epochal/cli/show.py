@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from epochal.cli.output import clean, number, print_json, print_table, size
+from epochal.cli.output import (
+    clean,
+    number,
+    print_evaluations,
+    print_groups,
+    print_json,
+    print_table,
+    size,
+)
 from epochal.cli.parsing import Parser
 
 EXAMPLES = ("show last", "show cvae-digits:model-4@0", "show last --json")
@@ -22,6 +30,9 @@ def main(words: list[str]) -> int:
         print_json(about)
         return 0
     _print_facts(about)
+    if about["groups"]:
+        print_groups(about["groups"])
+        print_evaluations(about["groups"])
     _print_curve(about["curves"]["train"], about["curves"]["validation"])
     for split, values in about["evaluation"].items():
         rows = [(name, number(value)) for name, value in values.items()]
@@ -47,12 +58,13 @@ def _print_facts(about: dict[str, Any]) -> None:
         "status": about["status"] + (f" ({about['reason']})" if about["reason"] else ""),
         "epochs": f"{about['epochs_done']} of {about['settings'].get('epochs', '?')}",
         "steps": about["steps_done"],
-        "seed": about["seed"],
+        "seed": about["seed"] if not about["members"] else None,
+        "members": f"{about['members']:,}, seeds {_seeds(about)}" if about["members"] else None,
         "parent": parent,
         "changed": ", ".join(describe(about["patch"])) or None,
         "forks": ", ".join(about["forks"]) or None,
         "data": f"{data.get('name', '?')}{' (drawn)' if data.get('drawn') else ''}" if data else None,
-        "device": f"{about['device']}, {about['precision']}",
+        "device": ", ".join(filter(None, (about["device"], about["precision"]))) or None,
         "loss": "; ".join(f"{phase}: {text}" for phase, text in about["loss_definition"].items()) or None,
         "settings": settings,
         "command": " ".join(about["command"]),
@@ -63,6 +75,13 @@ def _print_facts(about: dict[str, Any]) -> None:
         if value is not None:
             print(f"{name + ':':<10} {clean(str(value))}")
     print()
+
+
+def _seeds(about: dict[str, Any]) -> str:
+    from epochal.journal import Run
+    from epochal.journal.members import seeds_text
+
+    return seeds_text(Run(about["folder"]))
 
 
 def _print_curve(train: dict[str, Any], validation: dict[str, Any]) -> None:

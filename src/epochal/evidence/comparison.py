@@ -6,6 +6,7 @@ reason, and the numbers that compare instead are shown. (Verdicts need statistic
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan, sqrt
@@ -14,6 +15,8 @@ from typing import Any
 from epochal import settings
 from epochal.errors import UsageError
 from epochal.journal import Run
+
+_NAMED = 5  # runs that a warning names
 
 
 @dataclass(frozen=True)
@@ -137,22 +140,19 @@ def group(label: str, runs: Sequence[Run]) -> Side:
             f"No run of {label} is finished.",
             hint="`epochal resume RUN` continues one; name a run to compare it.",
         )
-    alike: list[list[Run]] = []
+    alike: dict[str, dict[int, Run]] = {}  # by settings, then by seed; a fleet has thousands
     for run in finished:
-        mates = next((mates for mates in alike if mates[0].settings == run.settings), None)
-        if mates is None:
-            alike.append([run])
-        elif run.seed not in [mate.seed for mate in mates]:
-            mates.append(run)
-    chosen = max(alike, key=len)
+        kind = json.dumps(run.settings, sort_keys=True, default=str)
+        alike.setdefault(kind, {}).setdefault(run.seed, run)
+    chosen = list(max(alike.values(), key=len).values())
     left_out = []
     if len(finished) < len(runs):
         left_out.append(f"{label}: {len(runs) - len(finished)} unfinished left out")
-    others = [run for mates in alike if mates is not chosen for run in mates]
+    taken = set(chosen)
+    others = [run for mates in alike.values() for run in mates.values() if run not in taken]
     if others:
-        left_out.append(
-            f"{label}: {len(others)} with other settings left out ({', '.join(r.id for r in others)})"
-        )
+        shown = ", ".join(run.id for run in others[:_NAMED]) + (", …" if len(others) > _NAMED else "")
+        left_out.append(f"{label}: {len(others)} with other settings left out ({shown})")
     return Side(label, chosen, left_out)
 
 

@@ -74,6 +74,7 @@ ENGLISH: Final[Mapping[str, str]] = {
     "meaning": "meaning",
     "pictures": "Pictures",
     "pictures of": "Of seed {seed} ({run}).",
+    "pictures of networks": "Of all {n} networks ({run}).",
     "no pictures": "No pictures were drawn yet.",
     "console": "Console log",
     "console of": "Console log, seed {seed}",
@@ -89,6 +90,16 @@ ENGLISH: Final[Mapping[str, str]] = {
     "dirty": "with uncommitted changes",
     "wall": "Wall time",
     "wall how": "{time} (seed {seed}), {rate} items/s with validation and samples included",
+    "wall of networks": "{time} for all {n} networks together",
+    "networks": "Networks trained as one",
+    "networks how": "{n} networks in one run, seeds {seeds}; numbers are mean ± standard deviation over the seeds.",
+    "reached": "below the loss",
+    "median steps": "median steps",
+    "censored": (
+        "Below the loss: the loss of a step got below {loss}, and the network stopped there. One that did not is "
+        "censored: in the median it counts as needing more steps than any that did."
+    ),
+    "more groups": "… and {n} more groups: `epochal show` {run}",
     "reproduce": "Commands that reproduce these numbers",
     "as started": "as it was started",
     "same again": "the same settings again",
@@ -174,6 +185,7 @@ KOREAN: Final[Mapping[str, str]] = {
     "meaning": "의미",
     "pictures": "결과 그림",
     "pictures of": "시드 {seed}의 결과 ({run}).",
+    "pictures of networks": "신경망 {n}개 전체의 결과 ({run}).",
     "no pictures": "아직 그린 그림이 없다.",
     "console": "콘솔 로그",
     "console of": "콘솔 로그, 시드 {seed}",
@@ -189,6 +201,16 @@ KOREAN: Final[Mapping[str, str]] = {
     "dirty": "커밋하지 않은 변경 있음",
     "wall": "학습 시간",
     "wall how": "{time} (시드 {seed}), 초당 {rate}개 (검증과 샘플 생성 포함)",
+    "wall of networks": "신경망 {n}개를 모두 함께 학습하는 데 {time}",
+    "networks": "함께 학습한 신경망",
+    "networks how": "실행 하나에 신경망 {n}개, 시드 {seeds}. 수치는 시드에 대한 평균 ± 표준편차이다.",
+    "reached": "목표 손실 도달",
+    "median steps": "스텝 수 중앙값",
+    "censored": (
+        "목표 손실 도달: 한 스텝의 손실이 {loss} 아래로 내려가 그 스텝에서 멈춘 신경망. 도달하지 못한 신경망은 "
+        "중도절단으로 보고, 중앙값에서는 도달한 어느 것보다도 많은 스텝이 필요한 것으로 센다."
+    ),
+    "more groups": "… 그 밖에 {n}개 묶음: `epochal show` {run}",
     "reproduce": "재현 명령",
     "as started": "처음 실행한 명령",
     "same again": "같은 설정으로 다시 학습",

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from epochal import settings
 from epochal.evidence.comparison import Summary
-from epochal.report import study
+from epochal.journal.members import seeds_text
+from epochal.report import fleet, study
 from epochal.report.markdown import code, fence, picture, plain, table, upper_first
 from epochal.report.pictures import title_of
 from epochal.settings.check import shown
@@ -87,13 +88,16 @@ class Teller:
 def tell(teller: Teller, entry: Entry, variant: Variant, pictures: Sequence[PurePath]) -> list[str]:
     """The lines of a section; `pictures` are the paths of the copied pictures, relative to the log."""
     say = teller.say
+    numbers = (
+        [_runs(variant, say), fleet.tell(teller, variant.shown)]
+        if variant.shown.members
+        else [_epochs_and_loss(teller, entry, variant), _runs(variant, say), _metrics(teller, variant)]
+    )
     parts = [
         [f"## {plain(variant.title)} — {_minute(variant.created)}"],
         _change(teller, entry, variant),
         _settings(teller, entry, variant),
-        _epochs_and_loss(teller, entry, variant),
-        _runs(variant, say),
-        _metrics(teller, variant),
+        *numbers,
         _pictures(variant, pictures, say),
         _console(variant, say),
         _machine(variant, say),
@@ -242,8 +246,9 @@ def _runs(variant: Variant, say: Say) -> list[str]:
         loss = _summaries([run.meta["final"]]).get("loss")
         seconds = _seconds(run)
         rate = _rate(run, seconds)
+        rate = "–" if run.members else rate  # of which network?
         cells = [str(run.meta["epochs_done"]), "–" if loss is None else str(loss), _duration(seconds), rate]
-        rows.append([str(run.seed), code(run.id), status, *cells])
+        rows.append([seeds_text(run) if run.members else str(run.seed), code(run.id), status, *cells])
     head = [say("seed"), *(say(key) for key in ("run id", "status", "epochs", "loss", "time", "rate"))]
     return [f"### {say('seeds')}", "", *table(head, rows, right=(0, 3, 4, 5, 6))]
 
@@ -296,7 +301,8 @@ def _pictures(variant: Variant, pictures: Sequence[PurePath], say: Say) -> list[
     lines = [f"### {say('pictures')}", ""]
     if not pictures:
         return [*lines, say("no pictures")]
-    lines.append(say("pictures of", seed=run.seed, run=code(run.id)))
+    whose = "pictures of networks" if run.members else "pictures of"
+    lines.append(say(whose, n=f"{run.members:,}", seed=run.seed, run=code(run.id)))
     for path in pictures:
         folder = run.figures_dir if (run.figures_dir / path.name).is_file() else run.samples_dir
         title = title_of(folder / path.name)
@@ -336,7 +342,10 @@ def _machine(variant: Variant, say: Say) -> list[str]:
     meta, lines = run.meta, [f"### {say('machine')}", ""]
     seconds = _seconds(run)
     if seconds:
-        told = say("wall how", time=_duration(seconds), seed=run.seed, rate=_rate(run, seconds))
+        rate = _rate(run, seconds)
+        told = say("wall how", time=_duration(seconds), seed=run.seed, rate=rate)
+        if run.members:
+            told = say("wall of networks", time=_duration(seconds), n=f"{run.members:,}")
         lines.append(f"- {say('wall')}: {told}")
     machine = meta["environment"]
     hardware = [plain(str(machine["cpu"]))] if machine.get("cpu") else []
@@ -379,10 +388,12 @@ def _commands(teller: Teller, variant: Variant) -> list[str]:
             run.meta["recipe_file"] or run.recipe,
             *([run.version] if run.version else []),
         ]
+        if run.members:
+            words += fleet.grid_words(run)
         again.append(shlex.join([*words, "--settings", saved, "--seed", str(run.seed)]))
         measured += [
             shlex.join(["epochal", "evaluate", run.id, "--split", str(split)])
-            for split in run.meta["evaluation"]
+            for split in (fleet.splits(run) if run.members else run.meta["evaluation"])
         ]
     told = {"as started": typed, "same again": again, "measure": measured}
     lines = [line for key, commands in told.items() if commands for line in (f"# {say(key)}", *commands)]

@@ -110,6 +110,7 @@ def variants(title: str, runs: Sequence[Run]) -> list[Variant]:
     groups: dict[str, list[Run]] = {}
     for run in sorted(runs, key=lambda run: (run.meta["created"], run.id)):
         kind = [_compared(run), run.meta["data"].get("name"), run.meta["data"].get("sha256")]
+        kind.append(run.id if run.members else None)  # a fleet holds its seeds itself
         groups.setdefault(json.dumps(kind, sort_keys=True, default=str), []).append(run)
     divided = [sorted(group, key=lambda run: run.seed) for group in groups.values()]
     flat = [{**_compared(group[0]), "data": data_title(group[0])} for group in divided]

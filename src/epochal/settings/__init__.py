@@ -2,13 +2,14 @@
 
 from epochal.settings.fields import Interval, flatten, to_dict
 from epochal.settings.layers import layered, read_file
-from epochal.settings.patch import Diff, Patch, apply, describe, diff, from_dict, new_values
+from epochal.settings.patch import Diff, Patch, apply, checked, describe, diff, from_dict, new_values
 
 __all__ = [
     "Diff",
     "Interval",
     "Patch",
     "apply",
+    "checked",
     "describe",
     "diff",
     "flatten",

@@ -53,6 +53,7 @@ def train(
     warm_start: Run | None = None,
     show: bool = True,
     keep_going: bool = False,
+    changes: Mapping[str, Any] | None = None,
 ) -> None:
     """Trains `recipe` with `settings` into `run` (a run or a fleet) until all epochs (or steps) are done.
 
@@ -67,6 +68,7 @@ def train(
         warm_start: begin from this run's weights instead of fresh ones.
         show: print progress (to standard error).
         keep_going: do not stop when the loss diverges.
+        changes: fields of run.json to change once the run is held (the settings of a longer training).
 
     Raises:
         EpochalError: the loss became NaN or infinite, or diverged; the run is marked failed, its last good
@@ -74,7 +76,7 @@ def train(
         KeyboardInterrupt: Ctrl-C; the run is saved and marked stopped.
     """
     with run.lock(), quiet_generators():
-        run.update(status="running", reason=None)
+        run.update(status="running", reason=None, **(changes or {}))
         try:
             _kind_of_session(run)(
                 recipe, settings, run, device, precision, threads, resume, warm_start, show, keep_going
@@ -220,15 +222,17 @@ class Session:
             )
         if self.device.type == "cpu":
             torch.set_num_threads(choices.threads)
+        numpy = self.task.stepper is not None  # what is chosen is torch's
         if not (resume and saved):
             self.run.update(
                 device=str(self.device),
-                precision=choices.precision,
-                choices={**asdict(choices), "how": how},
+                precision=None if numpy else choices.precision,
+                choices={"arithmetic": how} if numpy else {**asdict(choices), "how": how},
                 data=dict(self.task.data),
                 loss_definition=definitions(self.task),
             )
-        self.progress.line(f"{self.run.id}: {self.device} ({choices}; {how})")
+        told = "NumPy" if numpy else f"{choices}; {how}"
+        self.progress.line(f"{self.run.id}: {self.device} ({told})")
         return choices
 
     def go(self) -> None:

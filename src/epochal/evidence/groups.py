@@ -1,0 +1,95 @@
+"""A fleet's members by what differs between them: numbers over the seeds of each group."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf, isfinite
+from statistics import median
+from typing import Any
+
+from epochal import settings
+from epochal.evidence.comparison import Summary
+from epochal.journal.members import MemberRun
+
+
+@dataclass(frozen=True)
+class Group:
+    """Members of one fleet with the same settings; they differ in their seeds.
+
+    Attributes:
+        patch: what they change of the fleet's settings, by dotted key.
+        members: how many.
+        finished: how many ended as they should; `failed` is the number of those that did not.
+        reached: how many got below `stop.loss`; None where the fleet had no such stop.
+        median_steps: the steps in which half of the finished members got below it. Those that did not are
+            censored: they count as needing more steps than any that did. None where half did not.
+        final: last values over the finished members, by name.
+        evaluation: what was measured of them, by split and name.
+    """
+
+    patch: Mapping[str, Any]
+    members: int
+    finished: int
+    failed: int
+    reached: int | None
+    median_steps: float | None
+    final: Mapping[str, Summary]
+    evaluation: Mapping[str, Mapping[str, Summary]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values with stable keys."""
+        return {
+            "patch": dict(self.patch),
+            "members": self.members,
+            "finished": self.finished,
+            "failed": self.failed,
+            "reached": self.reached,
+            "median_steps": self.median_steps,
+            "final": _plain(self.final),
+            "evaluation": {split: _plain(numbers) for split, numbers in self.evaluation.items()},
+        }
+
+
+def groups(members: Sequence[MemberRun]) -> list[Group]:
+    """The groups of a fleet, in the order of their first members."""
+    found: dict[str, list[MemberRun]] = {}
+    for one in members:
+        found.setdefault(json.dumps(one.line["patch"], sort_keys=True), []).append(one)
+    return [_group(group) for group in found.values()]
+
+
+def _group(runs: Sequence[MemberRun]) -> Group:
+    finished = [run for run in runs if run.status == "finished"]
+    wanted = settings.flatten(runs[0].settings).get("stop.loss")
+    steps = [run.meta["steps_done"] if run.line["reached"] else inf for run in finished]
+    half = median(steps) if steps else inf
+    splits = dict.fromkeys(split for run in finished for split in run.meta["evaluation"])
+    return Group(
+        patch=runs[0].line["patch"],
+        members=len(runs),
+        finished=len(finished),
+        failed=sum(run.status == "failed" for run in runs),
+        reached=None if wanted is None else sum(step < inf for step in steps),
+        median_steps=float(half) if isfinite(half) else None,
+        final=summaries([run.meta["final"] for run in finished]),
+        evaluation={
+            split: summaries([run.meta["evaluation"].get(split, {}) for run in finished]) for split in splits
+        },
+    )
+
+
+def summaries(records: Sequence[Mapping[str, Any]]) -> dict[str, Summary]:
+    """Mean and standard deviation of every number that records hold, by dotted name."""
+    values: dict[str, list[float]] = {}
+    for record in records:
+        for name, value in settings.flatten(record).items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                values.setdefault(name, []).append(float(value))
+    found = {name: Summary.of(numbers) for name, numbers in values.items()}
+    return {name: summary for name, summary in found.items() if summary is not None}
+
+
+def _plain(numbers: Mapping[str, Summary]) -> dict[str, Any]:
+    return {name: summary.to_dict() for name, summary in numbers.items()}
