@@ -89,9 +89,9 @@ def test_censored_networks_stay_in_the_denominator() -> None:
     (figure,) = fleet_figures(members(stop=0.02)).values()
     assert isinstance(figure, Curves) and figure.log_x
     fast, slow = figure.series.values()
-    assert fast == ([10, 20, 30, 30], [1 / 3, 2 / 3, 1, 1])
-    assert slow == ([300, 400, 500], [1 / 3, 2 / 3, 2 / 3])
-    assert figure.marks == {"reported, lr 0.5": (854, 0.5), "reported, lr 0.1": (3268, 0.5)}
+    assert fast == ([1, 10, 10, 20, 30, 30], [0, 0, 1 / 3, 2 / 3, 1, 1])
+    assert slow == ([1, 300, 300, 400, 500], [0, 0, 1 / 3, 2 / 3, 2 / 3])
+    assert figure.marks == {"reported, lr 0.5": (854, 1), "reported, lr 0.1": (3268, pytest.approx(2 / 3))}
 
 
 def test_reported_numbers_stand_beside_their_own_experiment_only() -> None:

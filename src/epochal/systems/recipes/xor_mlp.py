@@ -180,7 +180,7 @@ def fleet_figures(members: Sequence[Member]) -> dict[str, Figure]:
         groups[member.settings.net.init, member.settings.optim.lr].append(member)
     several = len({init for init, _ in groups}) > 1
     named = {
-        f"lr {lr:g}{f', {init}' if several else ''} ({len(group)} networks)": group
+        f"lr {lr:g}{f', {init}' if several else ''}": group
         for (init, lr), group in sorted(groups.items(), key=lambda item: (item[0][0], -item[0][1]))
     }
     wanted = members[0].settings.stop.loss
@@ -192,20 +192,28 @@ def fleet_figures(members: Sequence[Member]) -> dict[str, Figure]:
 
 
 def _iterations(named: dict[str, list[Member]], wanted: float, rates: set[float]) -> Curves:
-    """Share of networks below the loss over iterations, a line a group; reported numbers of `rates` as marks."""
-    series = {}
+    """Share of networks below the loss over iterations, a line a group; reported numbers of `rates` upon theirs."""
+    import math
+
+    soonest = min(member.steps for group in named.values() for member in group)
+    start = 10.0 ** max(math.floor(math.log10(soonest / 3)), 0)  # before the first, to leave the names room
+    series, marks = {}, {}
     for name, group in named.items():
         counts = sorted(member.steps for member in group if member.reached)
-        last = max(member.steps for member in group)
-        shares = [i / len(group) for i in range(1, len(counts) + 1)]
-        series[name] = ([*counts, last], [*shares, len(counts) / len(group)])
+        shares = [i / len(group) for i in range(len(counts) + 1)]
+        first, last = counts[0] if counts else start, max(member.steps for member in group)
+        series[name] = ([start, first, *counts, last], [0.0, *shares, shares[-1]])
+        lr = group[0].settings.optim.lr
+        if lr in rates and lr in REPORTED:
+            sooner = sum(count <= REPORTED[lr] for count in counts)
+            marks[f"reported, lr {lr:g}"] = (float(REPORTED[lr]), sooner / len(group))
     return Curves(
         series,
         title=f"Share of networks whose loss got below {wanted:g}",
         x_axis="iterations",
         y_axis="share of networks",
         log_x=True,
-        marks={f"reported, lr {lr:g}": (n, 0.5) for lr, n in REPORTED.items() if lr in rates},
+        marks=marks,
     )
 
 
@@ -214,7 +222,8 @@ def _last_losses(named: dict[str, list[Member]]) -> Curves:
     series = {}
     for name, group in named.items():
         losses = sorted(member.final["loss"] for member in group if "loss" in member.final)
-        series[name] = (losses, [i / len(group) for i in range(1, len(losses) + 1)])
+        if losses:
+            series[name] = (losses, [i / len(group) for i in range(1, len(losses) + 1)])
     return Curves(
         series,
         title="Share of networks with at most this loss, mean of the last epoch",
