@@ -199,7 +199,7 @@ def hidden(*packages: str) -> Callable[[Place], Around]:
         with (
             mock.patch.object(builtins, "__import__", load),
             mock.patch("importlib.util.find_spec", find),
-            mock.patch("epochal.bench.find_spec", find),
+            mock.patch("epochal.bench._speed.find_spec", find),
         ):
             yield
 
