@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,11 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(_energy, "POWERCAP", tmp_path / "powercap")
     monkeypatch.setattr(_energy, "HWMON", tmp_path / "hwmon")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setitem(sys.modules, "pynvml", None)
+
+    def no_driver() -> None:
+        raise OSError("no driver")
+
+    monkeypatch.setattr(_energy, "nvml_library", no_driver)
 
 
 def zone(folder: Path, name: str, microjoules: int, largest: int = 10**12) -> Path:
@@ -132,6 +137,47 @@ def test_a_gpu_that_tells_no_power(tmp_path: Path) -> None:
     write_program(tmp_path, "nvidia-smi", "print('[N/A]')\n")
     found = _energy.source_of("cuda")
     assert isinstance(found, _energy.Unreadable) and "no power" in found.why
+
+
+class Driver:
+    """NVML as its C functions behave: a status code back, values through pointers."""
+
+    def __init__(self, millijoules: int, status: int = 0) -> None:
+        self.millijoules, self.status, self.asked = millijoules, status, []  # type: ignore[var-annotated]
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any) -> int:
+            self.asked.append((name, *(getattr(a, "value", a) for a in arguments[:1])))
+            if name == "nvmlDeviceGetTotalEnergyConsumption":
+                arguments[1]._obj.value = self.millijoules
+                return self.status
+            return 0
+
+        return call
+
+
+def test_the_gpus_own_counter_is_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Millijoules become joules; the GPU is found by index or UUID, and the library let go at the end."""
+    driver = Driver(5_000)
+    monkeypatch.setattr(_energy, "nvml_library", lambda: driver)
+    for gpu, asked in (
+        ("1", ("nvmlDeviceGetHandleByIndex_v2", 1)),
+        ("GPU-ab", ("nvmlDeviceGetHandleByUUID", b"GPU-ab")),
+    ):
+        source = _energy.source_of("cuda", gpu)
+        assert isinstance(source, _energy.Nvml) and asked in driver.asked
+        driver.millijoules += 2_500
+        assert source.read() == driver.millijoules / 1e3
+        source.close()
+        assert driver.asked[-1][0] == "nvmlShutdown"
+
+
+@pytest.mark.parametrize(("gpu", "status"), [("0", 3), ("MIG-1", 0)])
+def test_a_gpu_without_the_counter(monkeypatch: pytest.MonkeyPatch, gpu: str, status: int) -> None:
+    """An old board, or a part of a divided one, has no counter of its own; without nvidia-smi that is said."""
+    monkeypatch.setattr(_energy, "nvml_library", lambda: Driver(0, status))
+    found = _energy.source_of("cuda", gpu)
+    assert isinstance(found, _energy.Unreadable) and "no energy counter" in found.why
 
 
 class Fixed:

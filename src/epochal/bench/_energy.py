@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import subprocess
 import sys
@@ -135,26 +136,50 @@ class PowerStream:
 
 
 class Nvml:
-    """NVIDIA's counter of the whole board, through pynvml (millijoules since the driver was loaded)."""
+    """NVIDIA's counter of the whole board (millijoules since the driver was loaded; Volta and later)."""
 
     what = "GPU board, NVML's energy counter"
 
     def __init__(self, gpu: str) -> None:
-        import pynvml  # type: ignore[import-not-found, unused-ignore]
+        """Finds the GPU, by index or UUID.
 
-        self._nvml: Any = pynvml
-        pynvml.nvmlInit()
-        by_name = pynvml.nvmlDeviceGetHandleByUUID if gpu.startswith("GPU-") else None
-        self._gpu = by_name(gpu) if by_name else pynvml.nvmlDeviceGetHandleByIndex(int(gpu))
-        self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._gpu)  # not on boards before Volta
+        Raises:
+            OSError: no driver, no such GPU, or one without the counter.
+        """
+        self._library: Any = nvml_library()
+        self._call("nvmlInit_v2")
+        self._gpu = ctypes.c_void_p()
+        if gpu.startswith("GPU-"):
+            self._call("nvmlDeviceGetHandleByUUID", gpu.encode(), ctypes.byref(self._gpu))
+        elif gpu.isdecimal():
+            self._call("nvmlDeviceGetHandleByIndex_v2", ctypes.c_uint(int(gpu)), ctypes.byref(self._gpu))
+        else:
+            raise OSError(f"{gpu} is no whole GPU")
+        self.read()
 
     def read(self) -> float | None:
         """Joules since the driver was loaded."""
-        return float(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._gpu)) / 1e3
+        millijoules = ctypes.c_ulonglong()
+        self._call("nvmlDeviceGetTotalEnergyConsumption", self._gpu, ctypes.byref(millijoules))
+        return millijoules.value / 1e3
 
     def close(self) -> None:
         """Lets NVML go."""
-        self._nvml.nvmlShutdown()
+        self._call("nvmlShutdown")
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        code = getattr(self._library, name)(*arguments)
+        if code:
+            raise OSError(f"{name} answered {code}")
+
+
+def nvml_library() -> Any:
+    """NVIDIA's management library, which comes with the driver.
+
+    Raises:
+        OSError: there is no driver.
+    """
+    return ctypes.CDLL("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")
 
 
 def source_of(kind: str, gpu: str = "0") -> Source | Unreadable:
@@ -172,15 +197,12 @@ def source_of(kind: str, gpu: str = "0") -> Source | Unreadable:
 
 
 def _nvidia(gpu: str) -> Source | Unreadable:
+    """The board's energy counter, else the power that nvidia-smi prints."""
     try:
         return Nvml(gpu)
-    except ImportError:
-        pass
-    except Exception as problem:  # pynvml's own classes of errors
+    except OSError as problem:
         if shutil.which("nvidia-smi") is None:
-            return Unreadable(f"NVML: {problem}")
-    if shutil.which("nvidia-smi") is None:
-        return Unreadable("neither pynvml nor nvidia-smi is installed")
+            return Unreadable(f"no energy counter ({problem}) and no nvidia-smi")
     query = ["nvidia-smi", "-i", gpu, "--query-gpu=power.draw", "--format=csv,noheader,nounits"]
     try:
         once = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
