@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     machine |= {"packages": {"epochal": "1", "torch": "2"}}
     monkeypatch.setattr("epochal.journal.environment.describe", lambda: {**machine})
     monkeypatch.setattr(present, "available", lambda: ["cpu"])
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0), raising=False)
     return asked
 
 
@@ -57,8 +59,18 @@ def test_cpu_alone_with_one_thread_and_with_all(trainings: list[str], tmp_path: 
         ("cpu, 4 threads (Test CPU)", "2.5", "400", "1.00"),
     ]
     assert cells[0][4:7] == ("0.5000", "0.9000", "not readable")
-    assert notes[0] == "energy, cpu, 1 thread: not readable: no counter here"
+    assert notes == ["energy: not readable: no counter here (cpu, 1 thread; cpu, 4 threads)"]
     assert json.loads(Path(result["file"]).read_text())["rows"] == result["rows"]
+
+
+@pytest.mark.skipif(not hasattr(os, "getloadavg"), reason="this system tells no load")
+def test_a_busy_machine_is_told(
+    trainings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Times taken beside other programs are shown as what they are."""
+    monkeypatch.setattr(os, "getloadavg", lambda: (3.0, 3.0, 3.0))
+    ((_, _, notes),) = bench.tables(measure(tmp_path))
+    assert "the times are too long" in notes[-1]
 
 
 def test_nothing_is_measured_twice(trainings: list[str], tmp_path: Path) -> None:

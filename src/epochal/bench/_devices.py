@@ -89,6 +89,7 @@ def devices(
     folder = Path(out) if out is not None else _results_folder()
     path = folder / f"devices-{Path(recipe).stem}-{_slug(places, machine)}.json"
     kept, failed = _read(path), {}
+    busy = hasattr(os, "getloadavg") and os.getloadavg()[0] > machine["cores"] / 2
     for place in places:
         wanted = {"plan": plan, "device": place.name, "hardware": place.hardware}
         wanted["packages"] = machine["packages"]
@@ -103,7 +104,7 @@ def devices(
             failed[place.name] = str(error)
             say(f"{place.name}: {error}")
             continue
-        row = {**wanted, **measured, "machine": machine}
+        row = {**wanted, **measured, "machine": machine, "busy": busy}
         # Whatever was trained on other data would not compare with this.
         kept = [
             old for old in kept if old not in found and (old["plan"] != plan or old["data"] == row["data"])
@@ -187,13 +188,18 @@ def _machine_line(row: Mapping[str, Any]) -> str:
 
 
 def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the energies cover, or why there are none."""
-    said = []
+    """What the energies cover, or why there are none; and whether the times can be trusted."""
+    said: dict[str, list[str]] = {}
     for row in rows:
         energy = row["energy"]
         text = energy["covers"] if energy["joules"] is not None else f"not readable: {energy['why']}"
-        said.append(f"energy, {row['device']}: {text}")
-    return said
+        said.setdefault(f"energy: {text}", []).append(row["device"])
+        if row["busy"]:
+            said.setdefault(BUSY, []).append(row["device"])
+    return [f"{text} ({'; '.join(where)})" for text, where in said.items()]
+
+
+BUSY = "other programs kept over half of the cores busy when the benchmark began: the times are too long"
 
 
 def _plan(
@@ -334,7 +340,10 @@ def _read(path: Path) -> list[dict[str, Any]]:
         return []
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-        if all(isinstance(row, dict) and {*_SAME, "data", "machine", "energy"} <= set(row) for row in rows):
+        if all(
+            isinstance(row, dict) and {*_SAME, "data", "machine", "energy", "busy"} <= set(row)
+            for row in rows
+        ):
             return list(rows)
     except (OSError, ValueError, TypeError, KeyError):
         pass
