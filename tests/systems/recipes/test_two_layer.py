@@ -18,6 +18,12 @@ from epochal.training import checkpoint
 from epochal.training.task import Batch, Matrix, Member
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that end without pictures: where many are compared by their numbers."""
+    monkeypatch.setattr(epochal.api, "_draw", lambda *run: None)
+
+
 def settings(version: str, **patch: Any) -> Any:
     """Settings of a version, changed."""
     return apply(recipes.settings_of(RECIPE, version), patch)
@@ -73,7 +79,7 @@ def test_it_learns_real_pictures(real_data: Path, tmp_path: Path) -> None:
     assert drawn == {"loss", "confusion", "reliability", "answers", "first_layer"}
 
 
-def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
+def test_a_resumed_run_is_the_uninterrupted_one(undrawn: None, tmp_path: Path) -> None:
     """Two epochs and then two more, with a decaying rate, give the weights of four at once, bit for bit."""
     patch = {"epochs": 4, "batch_size": 2}
     (whole,) = epochal.run("two-layer", "toy", patch=patch, lab=tmp_path / "a", show=False)
@@ -108,3 +114,20 @@ def test_a_grid_is_a_matrix_of_means() -> None:
     )
     assert figure.values[0, 0] == pytest.approx(0.45) and np.isnan(figure.values[1, 0])
     assert fleet_figures([member(*cells[0]), member(*cells[2])]) == {}
+
+
+def test_a_fleet_is_its_runs(undrawn: None, tmp_path: Path) -> None:
+    """Two seeds at two rates as one fleet have the losses of separate runs, to the precision of float32."""
+    how: dict[str, Any] = {
+        "grid": {"optim.lr": [0.1, 0.05]},
+        "seeds": 2,
+        "patch": {"epochs": 3, "batch_size": 2},
+    }
+    (fleet,) = epochal.run("two-layer", "toy", **how, lab=tmp_path / "a", show=False)
+    alone = epochal.run("two-layer", "toy", **how, one_by_one=True, lab=tmp_path / "b", show=False)
+    wanted = {(run.settings["optim"]["lr"], run.seed): run.meta["final"] for run in alone}
+    members = epochal.members(fleet.id, lab=tmp_path / "a")
+    found = {(run.settings["optim"]["lr"], run.seed): run.meta["final"] for run in members}
+    assert found.keys() == wanted.keys()
+    for key, final in found.items():
+        assert final == pytest.approx(wanted[key], rel=1e-4)

@@ -19,6 +19,12 @@ from epochal.training import checkpoint
 from epochal.training.task import Curves, Matrix, Member, Trained
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that end without pictures: where many are compared by their numbers."""
+    monkeypatch.setattr(epochal.api, "_draw", lambda *run: None)
+
+
 def test_it_learns_xor(tmp_path: Path) -> None:
     """At lr 0.5 it stops below 0.02 within a few times the reported 854 iterations, every row answered right."""
     (run,) = epochal.run("xor-mlp", "until", patch={"optim.lr": 0.5}, lab=tmp_path, show=False)
@@ -31,14 +37,14 @@ def test_it_learns_xor(tmp_path: Path) -> None:
     assert {path.stem for path in run.figures_dir.glob("*.png")} == {"loss", "decision", "outputs"}
 
 
-def test_zero_weights_never_learn(tmp_path: Path) -> None:
+def test_zero_weights_never_learn(undrawn: None, tmp_path: Path) -> None:
     """The loss stays at exactly ½ · 4 · ½² = 0.5, in every epoch."""
     (run,) = epochal.run("xor-mlp", "zeros", patch={"epochs": 2}, lab=tmp_path, show=False)
     assert [loss for _, loss in run.epoch_values()["loss"]] == [0.5, 0.5]
     assert epochal.evaluate(run.id, lab=tmp_path, show=False)["right"] == 0.5
 
 
-def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
+def test_a_resumed_run_is_the_uninterrupted_one(undrawn: None, tmp_path: Path) -> None:
     """A thousand iterations and then another give the weights of two thousand at once, bit for bit."""
     (whole,) = epochal.run("xor-mlp", "v1", patch={"epochs": 2}, lab=tmp_path / "a", show=False)
     (half,) = epochal.run("xor-mlp", "v1", patch={"epochs": 1}, lab=tmp_path / "b", show=False)
@@ -102,3 +108,19 @@ def test_reported_numbers_stand_beside_their_own_experiment_only() -> None:
     ((name, losses),) = fleet_figures(members(stop=None)).items()
     assert name == "losses" and isinstance(losses, Curves)
     assert next(iter(losses.series.values())) == ([0.02, 0.03, 0.04], [1 / 3, 2 / 3, 1])
+
+
+def test_a_fleet_is_its_runs(undrawn: None, tmp_path: Path) -> None:
+    """Two seeds at two rates as one fleet stop in the same iterations, with the same losses, as one by one."""
+    how: dict[str, Any] = {"grid": {"optim.lr": [0.5, 0.1]}, "seeds": 2, "patch": {"epochs": 2}}
+    (fleet,) = epochal.run("xor-mlp", "until", **how, lab=tmp_path / "a", show=False)
+    alone = epochal.run("xor-mlp", "until", **how, one_by_one=True, lab=tmp_path / "b", show=False)
+    wanted = {(run.settings["optim"]["lr"], run.seed): run.meta for run in alone}
+    found = {
+        (run.settings["optim"]["lr"], run.seed): run.meta
+        for run in epochal.members(fleet.id, lab=tmp_path / "a")
+    }
+    assert found.keys() == wanted.keys()
+    for key, meta in found.items():
+        assert meta["steps_done"] == wanted[key]["steps_done"]
+        assert meta["final"]["loss"] == pytest.approx(wanted[key]["final"]["loss"], abs=1e-10)
