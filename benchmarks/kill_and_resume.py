@@ -5,10 +5,12 @@
 Every life is a process of its own (`epochal run`, then `epochal resume`), killed by SIGKILL at an instant drawn
 uniformly over the time that the uninterrupted run took, from the start of the interpreter to its last checkpoint. When
 a run ends in spite of that, the next one begins, until the recipe has had its share of kills; the last life is
-left alone. Three recipes take turns: a conditional VAE, a GAN with two optimisers, a NumPy network.
+left alone. Four recipes take turns: a conditional VAE, a GAN with two optimisers, a NumPy network, and forty of them
+trained as one fleet, most of which leave it on the way.
 
 Compared are the tensors of both checkpoints (weights, moments, random states) bit by bit, the checkpoint's state, every
-line of metrics.jsonl and the numbers in run.json; only clocks may differ. Exits 1 on any difference.
+line of metrics.jsonl, the table of members and the numbers in run.json; only clocks may differ. Exits 1 on any
+difference.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from epochal.journal import Lab, Run
+from epochal.journal import Lab, Run, members
 
 HERE = Path(__file__).resolve().parent
 
@@ -53,6 +55,7 @@ CASES = (
     ),
     Case(str(HERE / "recipes" / "ring_gan.py")),
     Case(str(HERE / "recipes" / "numpy_mlp.py")),
+    Case("xor-mlp", ("until", "--epochs", "12", "--seeds", "20", "--grid", "optim.lr=0.5,0.1")),
 )
 
 
@@ -176,6 +179,8 @@ def differences(reference: Run, run: Run) -> tuple[list[str], list[str]]:
         theirs = reference.meta[key]
         theirs = {k: v for k, v in theirs.items() if k != "how"} if key == "choices" else theirs
         metrics += [f"run.json: {key}"] if mine != theirs else []
+    if run.members and members.read(run) != members.read(reference):
+        metrics.append(members.NAME)
     return weights, [*metrics, *run.problems()]
 
 

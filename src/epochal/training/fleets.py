@@ -172,7 +172,7 @@ class FleetSession(Session):
         self.seeds = list(dict.fromkeys(line["seed"] for line in self.lines))
         self.pending: list[dict[str, Any]] = []
         self.logged, self.lowest = np.zeros(0), np.full(len(self.lines), math.inf)
-        self.best_value = np.full(len(self.lines), math.nan)
+        self.best_value = np.zeros(len(self.lines))  # counts where best_epoch does
         self.best_epoch = np.zeros(len(self.lines), dtype=np.int64)
         self.best: dict[str, Array] = {}
         self.improved = False  # whether `best` is to be written
@@ -364,7 +364,7 @@ class FleetSession(Session):
             return
         value, old = validation[metric.name], float(self.best_value[member])
         better = value < old if metric.better == "lower" else value > old
-        if math.isfinite(value) and (better or math.isnan(old)):
+        if math.isfinite(value) and (better or not self.best_epoch[member]):
             self.best_value[member], self.best_epoch[member] = value, self.place.epoch
             for name, array in state.items():
                 if name not in self.best:
