@@ -11,7 +11,7 @@ SCRIPT = Path(__file__).parents[1] / "benchmarks" / "kill_and_resume.py"
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_killed_runs_end_as_uninterrupted_ones(tmp_path: Path) -> None:
-    """Over four recipes, one of them a fleet: every run resumes after every kill, and ends with identical weights and metrics."""
+    """Over four recipes, one of them a fleet: every run resumes after every kill, and ends with equal numbers."""
     page = tmp_path / "page.md"
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--kills", "10", "--out", str(page)],
