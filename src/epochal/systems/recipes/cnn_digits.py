@@ -140,5 +140,5 @@ RECIPE = Recipe(
     figures=figures,
     data="MNIST; drawn glyphs offline",
     sources=("mnist",),
-    minutes=1.0,
+    minutes=1.5,
 )
