@@ -432,7 +432,7 @@ def _command_line() -> Iterator[Case]:
     yield Case(area, "A verb with a typo", ["rnu", "cvae-digits"], "Did you mean run")
     yield Case(area, "A verb that does not exist", ["frobnicate"], "Verbs: list, run")
     yield Case(area, "A recipe with a typo", ["run", "cvae-digit"], "Did you mean cvae-digits")
-    yield Case(area, "A recipe that does not exist", ["log", "resnet"], "Recipes: ")
+    yield Case(area, "A recipe that does not exist", ["log", "transformer"], "Recipes: ")
     yield Case(area, "A version with a typo", ["run", "cvae-digits", "modle-2"], "Did you mean model-2")
     yield Case(area, "A version that does not exist", ["run", "cvae-digits", "best"], "Versions: model-1")
     yield Case(area, "No recipe", ["run"], "Name the recipe")

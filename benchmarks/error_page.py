@@ -2,8 +2,8 @@
 
     python benchmarks/error_page.py [--out docs/errors.md]
 
-Each case of `error_cases.py` runs the real command in a folder of its own. Exits 1 when one ends otherwise than
-declared, says something else, shows a traceback, or says it twice or at length.
+Each case of `error_cases.py` and `error_cases_systems.py` runs the real command in a folder of its own. Exits 1
+when one ends otherwise than declared, says something else, shows a traceback, or says it twice or at length.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ from itertools import groupby
 from pathlib import Path
 from unittest import mock
 
-from error_cases import CASES, Case, Place
+import error_cases
+import error_cases_systems
+from error_cases import Case, Place
+
+CASES = (*error_cases.CASES, *error_cases_systems.CASES)
 
 MOST_LINES = 8
 _ID = re.compile(r"\d{8}-\d{6}-([\w.\-]+?)-s(\d+)-[a-z2-7]{4}")
