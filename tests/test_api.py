@@ -87,6 +87,8 @@ def test_layers_file_below_patch(lab: Lab, tmp_path: Path) -> None:
     ("wrong", "message"),
     [
         ({"patch": {"epochs": 0}}, "epochs = 0 is not allowed"),
+        ({"patch": {"epochs": 2_000_000_000}}, "epochs = 2,000,000,000 is not allowed: 1,000,000,000"),
+        ({"patch": {"epochs": 10**4000}}, "number of epochs is not allowed"),
         ({"patch": {"epoch": 1}}, "Did you mean epochs"),
         ({"version": "plane"}, "Did you mean plain"),
         ({"seeds": 0}, "seeds = 0"),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from epochal import settings
 from epochal.errors import EpochalError, UsageError
 from epochal.settings import Interval
-from epochal.settings.common import DataSettings, RecipeSettings
+from epochal.settings.common import MOST_EPOCHS, DataSettings, RecipeSettings
 
 # A busy machine is no fault of the code.
 unhurried = hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -56,7 +56,7 @@ losses = st.builds(
 )
 examples = st.builds(
     Example,
-    epochs=st.integers(1),
+    epochs=st.integers(1, MOST_EPOCHS),
     steps=st.none() | st.integers(1),
     clip_grad_norm=st.none() | st.floats(0, exclude_min=True, allow_infinity=False),
     data=st.builds(
@@ -248,3 +248,10 @@ def test_a_missing_value_without_default_is_named() -> None:
 
     with pytest.raises(UsageError, match="'path'"):
         settings.from_dict(Needs, {})
+
+
+def test_epochs_are_bounded_whatever_a_recipe_annotates() -> None:
+    """A recipe that gives `epochs` another default would lose a bound of the annotation."""
+    assert settings.apply(Example(), {"epochs": MOST_EPOCHS}).epochs == MOST_EPOCHS
+    with pytest.raises(UsageError, match="epochs = 1,000,000,001 is not allowed: 1,000,000,000 are the most"):
+        settings.apply(Example(), {"epochs": MOST_EPOCHS + 1})

@@ -8,6 +8,9 @@ from typing import Annotated
 from epochal.settings.fields import Interval
 
 
+MOST_EPOCHS = 1_000_000_000
+
+
 @dataclass(frozen=True)
 class DataSettings:
     """Which data, from where, how much."""
@@ -42,7 +45,7 @@ class StopSettings:
 class RecipeSettings:
     """What every recipe can be told."""
 
-    epochs: Annotated[int, Interval(1)] = 1
+    epochs: Annotated[int, Interval(1, MOST_EPOCHS)] = 1
     """Passes over the training data in total, those before a resume included."""
     steps: Annotated[int, Interval(1)] | None = None
     """Stop after this many optimiser steps in total."""
@@ -52,3 +55,9 @@ class RecipeSettings:
     """Scale the gradient down to this norm when it is longer."""
     data: DataSettings = field(default_factory=DataSettings)
     stop: StopSettings = field(default_factory=StopSettings)
+
+    def __post_init__(self) -> None:
+        # Recipes write `epochs` anew with a default of their own: a bound in its annotation would be lost.
+        if self.epochs > MOST_EPOCHS:
+            typed = f"epochs = {self.epochs:,}" if self.epochs < MOST_EPOCHS**3 else "That number of epochs"
+            raise ValueError(f"{typed} is not allowed: {MOST_EPOCHS:,} are the most.")
