@@ -26,8 +26,8 @@ def settings_of(**data: Any) -> shared.Settings:
 
 
 def batch_of(images: Any, masks: Any) -> Batch:
-    """A prepared batch."""
-    return shared.prepare(Batch(images=torch.as_tensor(images), masks=torch.as_tensor(masks)))
+    """A batch."""
+    return Batch(images=torch.as_tensor(images), masks=torch.as_tensor(masks))
 
 
 def pictures(n: int = 3, side: int = 24, classes: int = 2, channels: int = 1) -> dict[str, np.ndarray]:
@@ -46,26 +46,23 @@ def dataset(classes: tuple[str, ...], **splits: dict[str, np.ndarray]) -> Datase
 
 
 class Mirror(torch.nn.Module):
-    """Answers what the picture shows: a logit of 1 for the class that its grey value (of 0 and 1) stands for."""
+    """Answers what the picture shows: class 1 where it is bright."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, 1, H, W) → (B, 2, H, W)."""
-        return torch.cat([-x, x], 1)
+        return torch.cat([0.5 - x, x - 0.5], 1)
 
 
 # --- training ------------------------------------------------------------------------------------------------------
 
 
-def test_pictures_are_scaled_by_their_own_mean_and_deviation() -> None:
-    """Whole pictures have mean 0 and deviation 1, channels alike; an empty one stays 0; crops use the whole's."""
-    images = pictures(channels=3)["images"]
-    images[2] = 7
-    batch = batch_of(images, np.zeros(images.shape[:3], np.uint8))
-    x = shared.network_input(batch["images"], batch["mean"], batch["deviation"])
-    assert x.shape == (3, 3, 24, 24) and x.dtype == torch.float32
-    flat = x[:2].flatten(1)
-    assert flat.mean(1).abs().max() < 1e-5 and (flat.std(1) - 1).abs().max() < 1e-5
-    assert (x[2] == 0).all()
+def test_what_the_network_reads() -> None:
+    """Grey values and colours between 0 and 1, channels first."""
+    grey, colour = pictures()["images"], pictures(channels=3)["images"]
+    x = shared.network_input(torch.from_numpy(grey))
+    assert x.dtype == torch.float32 and np.array_equal(x[:, 0].numpy(), grey.astype(np.float32) / 255)
+    x = shared.network_input(torch.from_numpy(colour))
+    assert np.array_equal(x.permute(0, 2, 3, 1).numpy(), colour.astype(np.float32) / 255)
 
 
 @pytest.mark.parametrize("kind", ["cross-entropy", "dice", "both"])
@@ -82,8 +79,7 @@ def test_the_loss_is_that_of_the_crops(kind: str) -> None:
     net = UNet(1, 2, base=2).eval()
     batch = batch_of(**columns)
     total, parts = shared.loss("net", settings)({"net": net}, batch, torch.Generator())
-    x = torch.tensor(columns["images"], dtype=torch.float32)[:, None]
-    x = (x - x.mean((1, 2, 3), keepdim=True)) / x.std((1, 2, 3), keepdim=True)
+    x = torch.tensor(columns["images"], dtype=torch.float32)[:, None] / 255
     logits, masks = net(x).detach(), torch.tensor(columns["masks"])
     wanted = {
         "cross_entropy": segmentation.cross_entropy(logits, masks),
@@ -145,10 +141,10 @@ def test_tiles_show_what_the_whole_shows(monkeypatch: pytest.MonkeyPatch) -> Non
     """A large picture in tiles with enough around them has the logits of the picture at once."""
     torch.manual_seed(0)
     net = UNet(1, 2, base=2).eval()
-    batch = batch_of(np.random.default_rng(0).integers(0, 256, (1, 352, 64)).astype(np.uint8), np.zeros(1))
-    at_once = shared.logits_of(net, batch)
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 352, 64)).astype(np.uint8))
+    at_once = shared.logits_of(net, images)
     monkeypatch.setattr(shared, "_TILE", 64)
-    in_tiles = shared.logits_of(net, batch)
+    in_tiles = shared.logits_of(net, images)
     assert in_tiles.shape == at_once.shape == (1, 2, 352, 64)
     torch.testing.assert_close(in_tiles, at_once, rtol=1e-4, atol=1e-4)
 

@@ -13,7 +13,7 @@ from epochal.errors import UsageError
 from epochal.settings import Interval
 from epochal.settings.common import HeldOutDataSettings, RecipeSettings
 from epochal.training import schedules
-from epochal.training.task import Batch, ImageGrid, Matrix, Metric, Optimiser, Phase, Task
+from epochal.training.task import ImageGrid, Matrix, Metric, Optimiser, Phase, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from epochal.evidence.metrics.segmentation import Overlap
     from epochal.systems.data import Dataset
-    from epochal.training.task import Array, Figure, LossFunction, Nets, Trained
+    from epochal.training.task import Array, Batch, Figure, LossFunction, Nets, Trained
 
 SHAPES = {"nuclei": (1, 2), "membranes": (1, 2), "voc2012": (3, 21)}
 """Channels and classes of what may be wanted, and of whatever takes its place."""
@@ -165,7 +165,6 @@ def task(net: str, settings: Settings) -> Task:
         train={name: train[name] for name in ("images", "masks")},
         batch_size=settings.batch_size,
         repeat=settings.crops,
-        prepare=prepare,
         phases=[
             Phase(
                 name=net,
@@ -181,20 +180,13 @@ def task(net: str, settings: Settings) -> Task:
     )
 
 
-def prepare(batch: Batch) -> Batch:
-    """Adds mean and deviation of each picture (B,), by which its crops are scaled; pictures stay as stored."""
-    images = batch["images"].flatten(1).float()
-    return Batch(batch, mean=images.mean(1), deviation=images.std(1))
+def network_input(images: Any) -> Any:
+    """Pictures (B, H, W[, 3]) uint8 → (B, channels, H, W) float32 in [0, 1].
 
-
-def network_input(images: Any, mean: Any, deviation: Any) -> Any:
-    """Pictures (B, H, W[, 3]) → (B, channels, H, W) float32, each scaled by its (B,) mean and deviation.
-
-    The smallest deviation is one grey level: an empty picture stays as empty as it is.
+    Their brightness is kept: in the nuclei it tells one laboratory's pictures, and outlines, from another's.
     """
     x = images[:, None] if images.dim() == 3 else images.permute(0, 3, 1, 2)
-    shift, width = (value[:, None, None, None] for value in (mean, deviation.clamp(min=1)))
-    return (x.float() - shift) / width
+    return x.float() / 255
 
 
 def loss(net: str, settings: Settings) -> LossFunction:
@@ -209,8 +201,7 @@ def loss(net: str, settings: Settings) -> LossFunction:
         images, masks = random_crops(
             images, masks, side, rng, mirror=positions != "upright", turn=positions == "any"
         )
-        logits = nets[net](network_input(images, batch["mean"], batch["deviation"]))
-        return terms(logits, masks, settings)
+        return terms(nets[net](network_input(images)), masks, settings)
 
     return function
 
@@ -287,16 +278,17 @@ def whole(net: Any, columns: Mapping[str, Array], device: Any) -> Iterator[tuple
 
     step = max(1, _PIXELS // columns["masks"][0].size)
     for start in range(0, len(columns["masks"]), step):
-        part = {name: columns[name][start : start + step] for name in ("images", "masks")}
-        batch = prepare(Batch({name: torch.from_numpy(part[name]).to(device) for name in part}))
-        yield logits_of(net, batch), batch["masks"]
+        images, masks = (
+            torch.from_numpy(columns[name][start : start + step]).to(device) for name in ("images", "masks")
+        )
+        yield logits_of(net, images), masks
 
 
-def logits_of(net: Any, batch: Batch) -> torch.Tensor:
-    """Logits (B, classes, H, W) of prepared pictures of any size, the large ones tile by tile."""
+def logits_of(net: Any, images: torch.Tensor) -> torch.Tensor:
+    """Logits (B, classes, H, W) of pictures (B, H, W[, 3]) uint8 of any size, the large ones tile by tile."""
     import torch
 
-    x = network_input(batch["images"], batch["mean"], batch["deviation"])
+    x = network_input(images)
     height, width = x.shape[2:]
     with torch.no_grad():
         if max(height, width) <= _TILE + 2 * _MARGIN:
@@ -563,8 +555,7 @@ def segment(trained: Trained, net: str, request: Request) -> ImageGrid:
 
     channels, classes = SHAPES[trained.settings.data.wanted]
     image = _picture(request.image, *(("L", None) if channels == 1 else ("RGB", SIDE)))
-    batch = prepare(Batch(images=torch.from_numpy(image)[None].to(trained.device)))
-    logits = logits_of(trained.nets[net], batch)
+    logits = logits_of(trained.nets[net], torch.from_numpy(image)[None].to(trained.device))
     answer = logits[0, :classes].argmax(0).byte().cpu().numpy()
     picture = shown(image)
     found = (answer != 0).mean()
