@@ -64,7 +64,7 @@ def main() -> int:
         "images. Nothing was held out and nothing was chosen by the test images: they are read once, by the last "
         "weights.",
         "",
-        *(f"- {line}" for line in sorted({machine(run.meta) for run in runs})),
+        *(f"- {line}" for line in origin(runs)),
     )
     accuracies(page, runs, lab)
     times(page)
@@ -78,9 +78,15 @@ def main() -> int:
 
 
 def machine(meta: Any) -> str:
-    """Where a run was trained, with which NumPy and which code."""
-    about, commit = meta["environment"], (meta["git"] or {}).get("commit", "not known")
-    return f"{about['cpu']}, {about['cores']} cores; NumPy {about['packages']['numpy']}; commit {commit[:12]}"
+    """Where a run was trained, and with which NumPy."""
+    about = meta["environment"]
+    return f"{about['cpu']}, {about['cores']} cores; NumPy {about['packages']['numpy']}"
+
+
+def origin(runs: list[Run]) -> list[str]:
+    """Machines and commits of the runs."""
+    commits = {(run.meta["git"] or {}).get("commit", "not known")[:12] for run in runs}
+    return [*sorted({machine(run.meta) for run in runs}), f"code: commit {', '.join(sorted(commits))}"]
 
 
 def accuracies(page: Page, runs: list[Run], lab: Lab) -> None:
@@ -127,6 +133,7 @@ def times(page: Page) -> None:
     page.section("Seconds an epoch of 60,000 images")
     if not TIMED.exists():
         page.target("an epoch timed by --time", False)
+        page.say("Not timed yet: `python benchmarks/cnn_scratch_results.py --time`, on a quiet machine.")
         return
     found = json.loads(TIMED.read_text())
     page.table(
