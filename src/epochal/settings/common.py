@@ -7,7 +7,6 @@ from typing import Annotated
 
 from epochal.settings.fields import Interval
 
-
 MOST_EPOCHS = 1_000_000_000
 
 
@@ -45,7 +44,7 @@ class StopSettings:
 class RecipeSettings:
     """What every recipe can be told."""
 
-    epochs: Annotated[int, Interval(1, MOST_EPOCHS)] = 1
+    epochs: Annotated[int, Interval(1)] = 1
     """Passes over the training data in total, those before a resume included."""
     steps: Annotated[int, Interval(1)] | None = None
     """Stop after this many optimiser steps in total."""
