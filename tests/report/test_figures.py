@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,22 @@ def test_nothing_is_cut_off_or_too_small() -> None:
         drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
         assert drawn.x0 >= 0 and drawn.y0 >= 0 and drawn.x1 <= width and drawn.y1 <= height
         assert min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text()) >= 9
+
+
+def test_names_of_columns_do_not_run_into_each_other() -> None:
+    """Names wider than their pictures stand upright above them, and still lie inside the figure."""
+    names = ["airplane", "automobile", "a very long name of a class"]
+    grid = ImageGrid(np.zeros((1, 3, 32, 32), np.uint8), "t", columns=names, column_axis="answer")
+    figure = grid_figure(grid)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = [label.get_window_extent(canvas.get_renderer()) for label in figure.axes[0].get_xticklabels()]
+    assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
+    drawn, height = figure.get_tightbbox(), figure.get_size_inches()[1]
+    assert drawn.y1 <= height
+    (title,) = [text for text in figure.findobj(Text) if text.get_gid() == "title"]
+    below = title.get_window_extent(canvas.get_renderer()).y0
+    assert max(box.y1 for box in boxes) < below
 
 
 def test_coloured_and_large_pictures() -> None:

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
+from epochal import api
 from epochal.errors import EpochalError, UsageError
 from epochal.journal import Lab, Run
 from epochal.report import figures, log
@@ -157,6 +158,17 @@ def test_test_scores_beside_the_reference(recipe: Recipe, lab: Lab, make: Maker)
     assert "| psnr ↑ | 18.5 | dB on test images |" in after
     assert "Reported: by a paper (2016)." in after
     assert "psnr: –" not in after, "a test score is not looked for among the training values"
+
+
+def test_a_fleet_stands_beside_the_reference(lab: Lab) -> None:
+    """What a log reports of a version is told with its source where many networks train it at once, too."""
+    api.run(
+        "xor-mlp", "until", patch={"epochs": 1}, seeds=2, grid={"optim.lr": [0.5, 0.1]}, lab=lab, show=False
+    )
+    text = api.log("xor-mlp", lab=lab).read_text("utf-8")
+    (line,) = [line for line in text.splitlines() if line.startswith("Reported reference: ")]
+    assert "iterations at lr 0.5 854, iterations at lr 0.1 3268" in line
+    assert "by coursework log" in line and "it has other settings" in line
 
 
 def test_intervals_stand_in_their_metrics_cell(recipe: Recipe, lab: Lab, make: Maker) -> None:

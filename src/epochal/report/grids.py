@@ -49,7 +49,10 @@ def grid_figure(grid: ImageGrid, *, subtitle: str = "") -> Figure:
     labels = max((width(text, SMALL) for text in inner), default=0.0)
     left = ceil(PAD + axis + brackets + labels + PAD / 2)
     head = Head(grid.title, subtitle, max(left + wide - PAD, NARROWEST))
-    above = height(SMALL) * bool(grid.columns) + height(BODY) * bool(grid.column_axis)
+    widest = max((width(text, SMALL) for text in grid.columns), default=0.0)
+    upright = widest > side[1]
+    above = (widest + PAD / 2 if upright else height(SMALL)) * bool(grid.columns)
+    above += height(BODY) * bool(grid.column_axis)
     top = ceil(PAD + head.height + above)
     size = ceil(max(left + wide, PAD + head.width)) + PAD, top + tall + PAD
 
@@ -60,7 +63,7 @@ def grid_figure(grid: ImageGrid, *, subtitle: str = "") -> Figure:
     colours = canvas if canvas.ndim == 3 else np.repeat(canvas[..., None], 3, axis=2)
     axes.imshow(colours, interpolation="nearest", aspect="auto")
     axes.spines[:].set_visible(False)
-    _label(axes, grid, inner, lefts, tops, side)
+    _label(axes, grid, inner, lefts, tops, side, upright=upright)
     _bracket(axes, groups, tops, side[0], -(labels + PAD))
     if grid.row_axis:
         axes.set_ylabel(grid.row_axis, fontsize=BODY, color=INK, parse_math=False)
@@ -135,13 +138,16 @@ def _label(
     lefts: list[int],
     tops: list[int],
     side: tuple[int, int],
+    *,
+    upright: bool,
 ) -> None:
-    """Writes the labels of columns above the grid and of rows at its left."""
+    """Writes the labels of columns above the grid, `upright` where they are wider, and of rows at its left."""
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
     style: dict[str, Any] = {"fontsize": SMALL, "color": INK, "parse_math": False}
     columns = lefts if grid.columns else []
-    axes.set_xticks([left + side[1] / 2 - 0.5 for left in columns], list(grid.columns), **style)
+    turned: dict[str, Any] = {"rotation": 90} if upright else {}
+    axes.set_xticks([left + side[1] / 2 - 0.5 for left in columns], list(grid.columns), **style, **turned)
     axes.set_yticks([top + side[0] / 2 - 0.5 for top in tops if inner], list(inner), **style)
     axes.tick_params(length=0, pad=4)
     if grid.column_axis:

@@ -66,7 +66,7 @@ class Teller:
         glyphs = run.meta["data"].get("name") == "glyphs"
         name = self.say("glyphs") if glyphs else plain(study.data_name(run))
         limit = study.data_limit(run)
-        return name if limit is None else self.say("limited", data=name, n=limit)
+        return name if limit is None else self.say("limited", data=name, n=f"{limit:,}")
 
     def letters(self) -> dict[str, str]:
         """A letter for each kind of loss (its definition on its data), in order of appearance."""
@@ -89,7 +89,7 @@ def tell(teller: Teller, entry: Entry, variant: Variant, pictures: Sequence[Pure
     """The lines of a section; `pictures` are the paths of the copied pictures, relative to the log."""
     say = teller.say
     numbers = (
-        [_runs(variant, say), fleet.tell(teller, variant.shown)]
+        [_runs(variant, say), [*fleet.tell(teller, variant.shown), *_reported(teller, variant)]]
         if variant.shown.members
         else [_epochs_and_loss(teller, entry, variant), _runs(variant, say), _metrics(teller, variant)]
     )
@@ -275,7 +275,8 @@ def _metrics(teller: Teller, variant: Variant) -> list[str]:
         lines += [f"### {say('metrics')} {say('split', split=plain(split))}{over}", ""]
         lines += [*table(head, rows, right=range(1, len(head) - 1)), ""]
         lines += [say("interval how"), ""] if any(_interval(numbers, name) for name in numbers) else []
-        lines += _of_reference(teller, variant) if reference else []
+        about = _of_reference(teller, variant) if reference else []
+        lines += [f"{upper_first(say('reported'))}: {'; '.join(about)}.", ""] if about else []
     return lines[:-1]
 
 
@@ -285,14 +286,25 @@ def _interval(numbers: Mapping[str, Summary], name: str) -> str:
     return f" [{ends[0].mean:.4g}, {ends[1].mean:.4g}]" if len(ends) == len(ENDS) else ""
 
 
+def _reported(teller: Teller, variant: Variant) -> list[str]:
+    """What a reference reports of the version that a fleet's networks train."""
+    numbers = study.reported(teller.recipe, variant.shown)
+    if not numbers:
+        return []
+    told = ", ".join(
+        plain(f"{name if split == 'train' else f'{split} {name}'} {value:g}")
+        for (split, name), value in numbers.items()
+    )
+    return ["", "; ".join([teller.say("reference", value=told), *_of_reference(teller, variant)]) + "."]
+
+
 def _of_reference(teller: Teller, variant: Variant) -> list[str]:
     """Where reported numbers are from, and why they do not compare where they do not."""
     say, version = teller.say, study.version_of(teller.recipe, variant.shown)
     source = plain(version.source) if version is not None else ""
     told = [say("reported by", source=source)] if source else []
     why = why_not(teller, variant)
-    told += [say("reference elsewhere", why=why)] if why else []
-    return [f"{upper_first(say('reported'))}: {'; '.join(told)}.", ""] if told else []
+    return [*told, say("reference elsewhere", why=why)] if why else told
 
 
 def _pictures(variant: Variant, pictures: Sequence[PurePath], say: Say) -> list[str]:

@@ -203,7 +203,7 @@ def data_title(run: Run) -> str:
     """What a run was trained on, as a title says it: "drawn glyphs", "MNIST, 256 training items"."""
     title = data_name(run)
     limit = data_limit(run)
-    return title if limit is None else f"{title}, {limit} training items"
+    return title if limit is None else f"{title}, {limit:,} training items"
 
 
 def data_limit(run: Run) -> int | None:
