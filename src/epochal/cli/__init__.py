@@ -27,7 +27,7 @@ USAGE = """usage: epochal VERB …
 {verbs}
 
 `epochal VERB --help` shows a verb's options with examples. Every verb takes --json, --lab FOLDER and --debug.
-A RUN is an id, the beginning of one, last, recipe:version@seed, or a folder.
+A RUN is an id, the beginning of one, last, recipe:version@seed, or a folder; a fleet's member is RUN#12 or RUN@seed.
 
 first steps:
   epochal list                                   recipes, versions, data they need, rough time
