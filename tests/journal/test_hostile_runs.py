@@ -18,6 +18,8 @@ SPOILT: list[dict[str, Any]] = [
     {"name": "\ud800"},
     {"final": {"loss": "high"}},
     {"final": {"loss": [1]}},
+    {"final": {"loss": 10**400}},
+    {"members": -3},
     {"evaluation": {"test": 5}},
     {"evaluation": {"test": {"accuracy": {"of": 1}}}},
     {"loss_definition": {"a": 5}},

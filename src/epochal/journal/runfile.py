@@ -83,6 +83,8 @@ def fault(meta: Any) -> str | None:
             return f"has {name} = {_short(meta[name])}, which must be {allowed}"
         if types == (int,) and not abs(meta.get(name, 0)) < 2**63:
             return f"has {name} = {_short(meta[name])}, a number too large"
+    if meta.get("members", 0) < 0:
+        return f"has members = {meta['members']}, which must be at least 0"
     for name in _SHOWN:
         if _CONTROL.search(meta.get(name) or ""):
             return f"has control characters in {name} = {_short(meta[name])}"
@@ -108,6 +110,8 @@ def _inner_fault(meta: dict[str, Any]) -> str | None:
         for key, value in values.items():
             if not _is_number(value):
                 return f"has {_short(key)} = {_short(value)} among its numbers"
+            if isinstance(value, int) and not abs(value) < 2**63:
+                return f"has {_short(key)} = {_short(value)}, a number too large"
     for name, texts in (
         ("command", meta.get("command", [])),
         ("loss_definition", meta.get("loss_definition", {})),
