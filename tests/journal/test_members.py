@@ -183,6 +183,11 @@ def test_what_is_the_fleets_cannot_be_done_to_a_member(lab: Lab) -> None:
             lambda lines: [lines[0].replace('"final": {}', '"final": {"a": "b"}'), *lines[1:]],
             "'a' = 'b'|a = 'b'",
         ),
+        (
+            lambda lines: [lines[0].replace('"final": {}', f'"final": {{"a": 1{"0" * 400}}}'), *lines[1:]],
+            "'a', a number too large, in line 1",
+        ),
+        (lambda lines: [lines[0], lines[1].replace('"member": 1', '"member": true'), *lines[2:]], "True"),
         (lambda lines: [lines[0][:-1] + ', "evaluation": {"test": 1}}', *lines[1:]], "an evaluation"),
     ],
 )

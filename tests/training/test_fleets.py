@@ -404,6 +404,32 @@ def test_a_checkpoint_of_another_fleet_is_refused(fleets: Fleets) -> None:
         fleets.train(run, replace(settings, epochs=2), resume=True)
 
 
+@pytest.mark.parametrize("table", ["", '{"member": 0}\n', None, "edited"])
+def test_resume_writes_a_lost_table_of_members_anew(fleets: Fleets, table: str | None) -> None:
+    """The checkpoint knows the members: nothing that happens to their table changes what is trained."""
+    settings = tiny.Settings(epochs=2)
+    whole = fleets.train(fleets.create(settings), settings)
+    one = replace(settings, epochs=1)
+    run = fleets.train(fleets.create(one), one)
+    path = run.path / members.NAME
+    if table is None:
+        path.unlink()
+    else:
+        path.write_text(path.read_text().replace("0.2", "0.3") if table == "edited" else table)
+    fleets.train(run, settings, resume=True)
+    assert [line["final"] for line in members.read(run)] == [line["final"] for line in members.read(whole)]
+    assert [line["patch"] for line in members.read(run)] == [line["patch"] for line in members.read(whole)]
+
+
+def test_members_that_differ_in_what_they_share_are_refused(fleets: Fleets) -> None:
+    """Such a fleet was edited by hand: the message names the setting, and those that may differ."""
+    settings = tiny.Settings()
+    run = fleets.create(settings, grid=[{"optim.lr": 0.2}, {"batch_size": 3}])
+    with pytest.raises(EpochalError, match="its members differ in batch_size") as caught:
+        fleets.train(run, settings)
+    assert "Members may differ in optim.lr" in str(caught.value)
+
+
 def test_members_with_what_json_cannot_hold_are_written(fleets: Fleets) -> None:
     """A validation value that is not finite is kept as such, in the line and in the checkpoint."""
 

@@ -57,6 +57,11 @@ def read(path: str | os.PathLike[str], *, skip: str | None = None, only: str | N
         data = atomic.read_bytes(path)
     except FileNotFoundError:
         return Log([], [], torn=False)
+    return parse(data, skip=skip, only=only)
+
+
+def parse(data: bytes, *, skip: str | None = None, only: str | None = None) -> Log:
+    """What a log of these bytes holds; see `read`."""
     try:
         text = data.decode()
     except UnicodeDecodeError:

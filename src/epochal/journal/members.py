@@ -162,26 +162,47 @@ def read(fleet: Run) -> list[dict[str, Any]]:
     Raises:
         EpochalError: the run is no fleet, or the file is missing or spoilt; names what is wrong with it.
     """
-    path = fleet.path / NAME
     if not fleet.members:
         raise EpochalError(
             f"{fleet.id} is no fleet: it has no members.", hint="Name it without @ or # and a number."
         )
-    log = jsonl.read(path)
-    wrong = f"has lines that are no JSON objects ({log.garbage[0]})" if log.garbage else ""
-    if not wrong and (log.torn or len(log.records) != fleet.members):
-        wrong = f"has {len(log.records):,} members where {fleet.members:,} are expected"
-    for number, line in enumerate(log.records if not wrong else ()):
-        fault = _fault(number, line)
-        if fault is not None:
-            wrong = f"has {fault} in line {number + 1}"
-            break
+    log = jsonl.read(fleet.path / NAME)
+    wrong = _wrong(fleet, log)
     if wrong:
         raise EpochalError(
             f"the fleet in {fleet.path} cannot be read: its {NAME} {wrong}.",
             hint="`epochal resume` writes it anew where the training was not finished; else restore a copy.",
         )
     return log.records
+
+
+def parse(fleet: Run, data: bytes, checkpoint: Path) -> list[dict[str, Any]]:
+    """The lines of a fleet's members as a checkpoint keeps them.
+
+    Raises:
+        EpochalError: they are spoilt, or another fleet's; names what is wrong with them.
+    """
+    log = jsonl.parse(data)
+    wrong = _wrong(fleet, log)
+    if wrong:
+        raise EpochalError(
+            f"the checkpoint {checkpoint} is not the fleet's: its table of members {wrong}.",
+            hint="Restore a copy of it.",
+        )
+    return log.records
+
+
+def _wrong(fleet: Run, log: jsonl.Log) -> str:
+    """What is wrong with a table of members, in words; empty when nothing is."""
+    if log.garbage:
+        return f"has lines that are no JSON objects ({log.garbage[0]})"
+    if log.torn or len(log.records) != fleet.members:
+        return f"has {len(log.records):,} members where {fleet.members:,} are expected"
+    for number, line in enumerate(log.records):
+        fault = _fault(number, line)
+        if fault is not None:
+            return f"has {fault} in line {number + 1}"
+    return ""
 
 
 def write(fleet: Run, lines: Sequence[bytes]) -> None:
@@ -288,7 +309,7 @@ def _insist(fleet: Run) -> None:
 
 def _fault(number: int, line: Mapping[str, Any]) -> str | None:
     """What is wrong with a line, in words."""
-    if line.get("member") != number:
+    if type(line.get("member")) is not int or line["member"] != number:
         return f"member = {line.get('member')!r}, not {number}"
     for name, kinds in _KINDS.items():
         value = line.get(name)
@@ -305,6 +326,8 @@ def _fault(number: int, line: Mapping[str, Any]) -> str | None:
         for name, value in values.items():
             if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
                 return f"{name[:60]!r} = {str(value)[:60]!r} among its numbers"
+            if isinstance(value, int) and not abs(value) < 2**63:
+                return f"{name[:60]!r}, a number too large,"
     return None
 
 

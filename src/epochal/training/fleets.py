@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from epochal.errors import EpochalError
-from epochal.journal import members, strict_json
+from epochal.journal import members
 from epochal.training import checkpoint
 from epochal.training.engine import DIVERGED, Session, definitions
 from epochal.training.feed import Feed, FleetFeed
@@ -163,9 +164,16 @@ class FleetSession(Session):
                 f"The recipe {self.recipe.name} stacks no networks: {self.run.id} cannot be trained.",
                 hint="The recipe has changed since; check out the commit that run.json names.",
             )
-        given = members.read(self.run)
-        self.lines = members.lines_for((line["seed"], line["patch"]) for line in given)
+        self.lines = members.lines_for((line["seed"], line["patch"]) for line in self._given())
         patches = {json.dumps(line["patch"], sort_keys=True): line["patch"] for line in self.lines}
+        foreign = [key for patch in patches.values() for key in patch if key not in self.recipe.stackable]
+        if foreign:
+            raise EpochalError(
+                f"{self.run.id} cannot be trained: its members differ in {foreign[0]}, which a fleet of "
+                f"{self.recipe.name} has in common.",
+                hint=f"Members may differ in {', '.join(self.recipe.stackable) or 'their seeds alone'}; "
+                f"restore a copy of {members.NAME}.",
+            )
         self.settings_of = {key: apply(self.settings, patch) for key, patch in patches.items()}
         self.patch_of = [json.dumps(line["patch"], sort_keys=True) for line in self.lines]
         self.nets_of = {key: self._fresh(settings) for key, settings in self.settings_of.items()}
@@ -184,6 +192,15 @@ class FleetSession(Session):
                 hint="Its Task needs a `stepper`. --one-by-one trains them alone.",
             )
         return nets, task
+
+    def _given(self) -> list[dict[str, Any]]:
+        """The members' lines, of the last checkpoint where there is one: their table may be lost or edited since."""
+        last = self.run.checkpoints_dir / "last.safetensors"
+        if last.exists():
+            tensors, _ = checkpoint.read(last)
+            with suppress(KeyError, EpochalError):  # another fleet's is refused when all of it is loaded
+                return members.parse(self.run, bytes(tensors["fleet/members"].numpy()), last)
+        return members.read(self.run)
 
     def _fresh(self, settings: Any) -> dict[str, Any]:
         """Networks of their own for members with these settings, to look at one member after another."""
@@ -427,7 +444,7 @@ class FleetSession(Session):
         super()._load(tensors)
         text = bytes(tensors["fleet/members"].numpy())
         self.encoded = text.splitlines(keepends=True)
-        self.lines = [strict_json.restore(json.loads(line)) for line in self.encoded]
+        self.lines = members.parse(self.run, text, self.last)
         self.logged, self.lowest = (np.array(tensors[f"fleet/{n}"].numpy()) for n in ("logged", "lowest"))
         self.best_value = np.array(tensors["best/value"].numpy())
         self.best_epoch = np.array(tensors["best/epoch"].numpy())
