@@ -66,6 +66,18 @@ def test_the_median_counts_censored_members_above_all_others(
         assert one.median_steps is None
 
 
+def test_members_still_in_training_count_as_not_there_yet(tmp_path: Path) -> None:
+    """Of a fleet that was stopped, the fast ones alone would give too short a median, and a share of 100 %."""
+    outcomes: list[dict[str, Any]] = [{"steps": 7, "reached": True}, {"steps": 9, "reached": True}]
+    outcomes += [{"steps": 20, "status": "running", "reached": None} for _ in range(4)]
+    run = fleet(tmp_path, outcomes)
+    for status in ("stopped", "failed"):  # Ctrl-C; the disk was full
+        run.update(status=status)
+        (one,) = groups(members.of(run))
+        assert (one.reached, one.sound, one.failed, one.finished) == (2, 6, 0, 2)
+        assert one.median_steps is None
+
+
 def test_without_a_stop_nothing_is_said_of_reaching(tmp_path: Path) -> None:
     """All members trained for as long as they were told."""
     (one,) = groups(members.of(fleet(tmp_path, [{"steps": 5}, {"steps": 5}], stop=None)))

@@ -78,7 +78,10 @@ def print_groups(groups: Sequence[Mapping[str, Any]]) -> None:
         cells = [shown(group["patch"][key]) if key in group["patch"] else None for key in keys]
         cells += [f"{group['members']:,}", f"{group['failed']:,}"]
         if stops:
-            cells += [_share(group["reached"], group["finished"]), _steps(group["median_steps"])]
+            cells += [
+                _share(group["reached"], group["members"] - group["failed"]),
+                _steps(group["median_steps"]),
+            ]
         rows.append([*cells, *(spread(group["final"].get(name)) for name in names)])
     ends = ("reached", "median steps") if stops else ()
     print_table((*keys, "members", "failed", *ends, *names), rows)

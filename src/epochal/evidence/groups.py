@@ -21,10 +21,11 @@ class Group:
     Attributes:
         patch: what they change of the fleet's settings, by dotted key.
         members: how many.
-        finished: how many ended as they should; `failed` is the number of those that did not.
+        finished: how many ended as they should; `failed` is the number of those that did not. The others are
+            still in training, or were when it was stopped.
         reached: how many got below `stop.loss`; None where the fleet had no such stop.
-        median_steps: the steps in which half of the finished members got below it. Those that did not are
-            censored: they count as needing more steps than any that did. None where half did not.
+        median_steps: the steps in which half of the members that did not fail got below it. Those that did not,
+            or not yet, are censored: they count as needing more steps than any that did. None where half did not.
         final: last values over the finished members, by name.
         evaluation: what was measured of them, by split and name.
     """
@@ -37,6 +38,11 @@ class Group:
     median_steps: float | None
     final: Mapping[str, Summary]
     evaluation: Mapping[str, Mapping[str, Summary]] = field(default_factory=dict)
+
+    @property
+    def sound(self) -> int:
+        """How many did not fail: of so many, `reached` did."""
+        return self.members - self.failed
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values with stable keys."""
@@ -63,14 +69,16 @@ def groups(members: Sequence[MemberRun]) -> list[Group]:
 def _group(runs: Sequence[MemberRun]) -> Group:
     finished = [run for run in runs if run.status == "finished"]
     wanted = settings.flatten(runs[0].settings).get("stop.loss")
-    steps = [run.meta["steps_done"] if run.line["reached"] else inf for run in finished]
+    # What the fleet itself came to, disk full or Ctrl-C, says nothing about a member that was in training.
+    ends = [run.line for run in runs if run.line["status"] != "failed"]
+    steps = [line["steps"] if line["reached"] else inf for line in ends]
     half = median(steps) if steps else inf
     splits = dict.fromkeys(split for run in finished for split in run.meta["evaluation"])
     return Group(
         patch=runs[0].line["patch"],
         members=len(runs),
         finished=len(finished),
-        failed=sum(run.status == "failed" for run in runs),
+        failed=len(runs) - len(ends),
         reached=None if wanted is None else sum(step < inf for step in steps),
         median_steps=float(half) if isfinite(half) else None,
         final=summaries([run.meta["final"] for run in finished]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from epochal.errors import EpochalError
 from epochal.evidence.groups import Group, groups
 from epochal.journal import members as roster
 from epochal.report import study
@@ -49,8 +50,11 @@ def draw(recipe: Recipe, run: Run, members: Sequence[Member]) -> list[Path]:
 def tell(teller: Teller, run: Run) -> list[str]:
     """The log's part about a fleet: a row a group of equal settings, over its seeds; then what was measured."""
     say = teller.say
-    found = groups(roster.of(run))
     lines = [f"### {say('networks')}", ""]
+    try:
+        found = groups(roster.of(run))
+    except EpochalError as problem:  # a spoilt table must not keep the rest of the log from being written
+        return [*lines, plain(problem.what)]
     lines += [say("networks how", n=f"{run.members:,}", seeds=roster.seeds_text(run)), ""]
     shown_groups = found[:_LARGEST_TABLE]
     lines += _table(say, run, shown_groups)
@@ -69,7 +73,7 @@ def grid_words(run: Run) -> list[str]:
     """The options of `epochal run` that make a fleet's members again from its settings."""
     words = ["--seeds", str(max(len(run.meta["seeds_of"]), 1))]
     values: dict[str, dict[str, None]] = {}
-    for line in roster.read(run):
+    for line in _lines(run):
         for key, value in line["patch"].items():
             values.setdefault(key, {}).setdefault(_typed(value))
     for key, of in values.items():
@@ -79,7 +83,15 @@ def grid_words(run: Run) -> list[str]:
 
 def splits(run: Run) -> list[str]:
     """The splits that members were evaluated on."""
-    return list(dict.fromkeys(split for line in roster.read(run) for split in line.get("evaluation", {})))
+    return list(dict.fromkeys(split for line in _lines(run) for split in line.get("evaluation", {})))
+
+
+def _lines(run: Run) -> list[dict[str, Any]]:
+    """The table of members; empty where it is spoilt, which `tell` says."""
+    try:
+        return roster.read(run)
+    except EpochalError:
+        return []
 
 
 def _table(say: Say, run: Run, found: Sequence[Group]) -> list[str]:
@@ -111,9 +123,9 @@ def _measured(teller: Teller, found: Sequence[Group], split: str) -> list[str]:
 
 
 def _share(group: Group) -> str:
-    if group.reached is None or not group.finished:
+    if group.reached is None or not group.sound:
         return "–"
-    return f"{group.reached:,} ({100 * group.reached / group.finished:.1f} %)"
+    return f"{group.reached:,} ({100 * group.reached / group.sound:.1f} %)"
 
 
 def _steps(group: Group) -> str:
