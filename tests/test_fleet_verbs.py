@@ -337,6 +337,32 @@ def test_the_log_tells_of_the_groups(trained: Lab, tmp_path: Path) -> None:
     assert "6 networks in one run, seeds 0–2" in (tmp_path / "en.md").read_text()
 
 
+def test_a_spoilt_table_of_members_keeps_no_log_from_being_written(lab: Lab) -> None:
+    """What is wrong stands where the fleet's numbers would; everything else is told as ever."""
+    (fleet,) = train(lab=lab, seeds=2, patch={"epochs": 1})
+    (fleet.path / members.NAME).write_text("<html>\n")
+    text = api.log(RECIPE, lab=lab).read_text()
+    assert "cannot be read: its members.jsonl" in text and fleet.id in text
+
+
+def test_what_resume_advises_for_a_fleet_can_be_done(lab: Lab) -> None:
+    """Of a fleet that did all its steps a member is forked: the whole of it cannot be."""
+    (fleet,) = train(lab=lab, seeds=2, patch={"epochs": 1, "steps": 2})
+    with pytest.raises(UsageError, match="all its 2 steps") as caught:
+        api.resume(fleet.id, lab=lab)
+    assert f"epochal fork {fleet.id}#0 --steps none" in str(caught.value)
+    api.fork(f"{fleet.id}#0", {"steps": None}, draft=True, lab=lab)
+
+
+def test_evaluating_names_the_member_whose_settings_are_not_taken(lab: Lab) -> None:
+    """Somebody's table may hold settings that the recipe does not have."""
+    (fleet,) = train(lab=lab, seeds=2, patch={"epochs": 1})
+    path = fleet.path / members.NAME
+    path.write_text(path.read_text().replace('"patch": {}', '"patch": {"foo.bar": 1}'))
+    with pytest.raises(UsageError, match=f"the settings of {fleet.id}#0: There is no setting 'foo.bar'"):
+        api.evaluate(fleet.id, lab=lab)
+
+
 def test_the_command_of_the_log_makes_the_same_fleet(trained: Lab, lab: Lab) -> None:
     """Its settings file and its grid are the fleet's."""
     from epochal.report.fleet import grid_words

@@ -285,7 +285,7 @@ def resume(
     if settings.steps is not None and one.meta["steps_done"] >= settings.steps:
         raise UsageError(
             f"Run {one.id} has done all its {settings.steps} steps.",
-            hint=f"Train it again with more: epochal fork {one.id} --steps none",
+            hint=f"Train it again with more: epochal fork {_forkable(one)} --steps none",
         )
     wanted, loss = settings.stop.loss, one.meta["final"].get("loss")
     if one.status == "finished" and wanted is not None and loss is not None and loss < wanted:
@@ -886,6 +886,11 @@ def _single(one: Run) -> Run:
     return one
 
 
+def _forkable(one: Run) -> str:
+    """How to name a run to `fork`: of a fleet one network."""
+    return f"{one.id}#0" if one.members else one.id
+
+
 def _any_goes_on(fleet: Run) -> bool:
     """Whether members of a finished fleet ended for no other reason than that all epochs were done."""
     last = fleet.meta["steps_done"]
@@ -938,6 +943,7 @@ def _evaluate_fleet(
         )
     helpers: dict[str, Any] = {}
     measured: dict[int, dict[str, float]] = {}
+    _with_settings(recipe, runs)  # refuses what the recipe no longer takes, naming the member
     for run, trained in zip(runs, engine.load_members(recipe, runs, which=which), strict=True):
         if recipe.needs is not None:
             wanted = recipe.needs(trained.settings)
