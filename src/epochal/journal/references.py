@@ -17,7 +17,10 @@ _SHOWN = 5
 _SELECTOR = re.compile(r"(?:(?P<recipe>[^:@]+):)?(?P<label>[^:@]+)(?:@(?P<seed>-?\d{1,18}))?")
 _PART = re.compile(r"(?P<fleet>.+)(?P<sign>[#@])(?P<number>\d{1,18})")
 _SEPARATORS = tuple(filter(None, {"/", os.sep, os.altsep}))
-_FORMS = "A run is an id or its beginning, last, recipe:version@seed, or a folder; a fleet's member FLEET#12 or FLEET@3."
+_FORMS = (
+    "A run is an id or its beginning, last, recipe:version@seed, or a folder; "
+    "a fleet's member FLEET#12 or FLEET@3."
+)
 
 
 class Part(NamedTuple):
