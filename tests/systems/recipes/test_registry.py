@@ -111,6 +111,16 @@ def test_an_installed_package_may_bring_recipes(tmp_path: Path, monkeypatch: pyt
         recipes.find("tinny")
 
 
+def test_nothing_is_looked_for_where_no_package_brings_recipes(tmp_path: Path) -> None:
+    """Without such a package importlib.metadata stays unimported: it would cost a listing as much as all recipes."""
+    code = "import sys; sys.path.insert(0, {0!r}); from epochal.systems import recipes; recipes.names(); "
+    code += "print('importlib.metadata' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code.format(str(tmp_path))], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
 def test_an_unknown_version_is_answered_with_the_nearest() -> None:
     """Or with all of them when none is near."""
     recipe = recipe_of(Version("model-1", ""), Version("baseline", ""))

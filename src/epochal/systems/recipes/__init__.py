@@ -141,9 +141,31 @@ def _modules() -> dict[str, str]:
 
 
 def _entry_points() -> dict[str, EntryPoint]:
+    if not _may_be_installed():
+        return {}  # importing importlib.metadata takes as long as importing all built-in recipes
     from importlib.metadata import entry_points
 
     return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _may_be_installed() -> bool:
+    """Whether a package on the path names the group in its entry_points.txt, or may do so inside an archive."""
+    for place in sys.path:
+        if os.path.isfile(place):
+            return True
+        try:
+            with os.scandir(place or ".") as entries:
+                packages = [one.path for one in entries if one.name.endswith((".dist-info", ".egg-info"))]
+        except OSError:
+            continue
+        for package in packages:
+            try:
+                with open(os.path.join(package, "entry_points.txt"), "rb") as file:
+                    if GROUP.encode() in file.read():
+                        return True
+            except OSError:
+                continue  # most packages have none
+    return False
 
 
 def _from_entry_point(point: EntryPoint) -> Recipe:
