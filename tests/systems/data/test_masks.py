@@ -104,3 +104,13 @@ def test_shapes_must_agree() -> None:
     for other in (images[:1], images.astype(int), images[..., None]):
         with pytest.raises(EpochalError, match=r"f: images are uint8 of shape \(2, 4, 4\)"):
             masks.same_shape(images, other, Path("f"), "")
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+def test_more_than_8_bits_are_refused(tmp_path: Path, dtype: type) -> None:
+    """Everything above 255 would be read as white; said with what to do."""
+    Image.fromarray(np.full((4, 5), 3000, dtype)).save(tmp_path / "deep.tif")
+    for mode in ("L", "RGB"):
+        with pytest.raises(EpochalError, match="more than 8 bits a pixel") as caught:
+            masks.read(tmp_path / "deep.tif", mode, hint="")
+        assert "scaled to 0 … 255" in str(caught.value)

@@ -103,6 +103,21 @@ def test_a_coloured_mask(voc: Path, tmp_path: Path) -> None:
         data.load("voc2012", folder=str(tmp_path))
 
 
+def test_a_mask_of_another_size(voc: Path, tmp_path: Path) -> None:
+    """Scaled to the same square it would pass for the picture's own: both files are named with their sizes."""
+    save(voc / "SegmentationClass" / "2007_000032.png", np.zeros((64, 48), np.uint8))
+    with pytest.raises(EpochalError, match=r"2007_000032\.png is 48x64 pixels, but its image .* is 500x300"):
+        data.load("voc2012", folder=str(tmp_path))
+
+
+def test_a_picture_in_both_lists(voc: Path, tmp_path: Path) -> None:
+    """What is tested must not have been trained on."""
+    path = voc / "ImageSets" / "Segmentation" / "val.txt"
+    path.write_text(path.read_text() + "2007_000039\n")
+    with pytest.raises(EpochalError, match=r"train\.txt and val\.txt both name 2007_000039: "):
+        data.load("voc2012", folder=str(tmp_path))
+
+
 def test_a_name_leads_nowhere_else(voc: Path, tmp_path: Path) -> None:
     """A list that came with somebody's data cannot name files outside of its folders."""
     Image.new("RGB", (8, 8)).save(tmp_path / "secret.jpg")

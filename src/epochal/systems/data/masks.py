@@ -71,7 +71,7 @@ def read(path: Path, mode: str | None = None, *, size: tuple[int, int] | None = 
         hint: what to do about a bad file, for the error.
 
     Raises:
-        EpochalError: no readable picture, or a mask of several channels.
+        EpochalError: no readable picture, one of more than 8 bits a pixel, or a mask of several channels.
     """
     import numpy as np
     from PIL import Image, UnidentifiedImageError
@@ -84,6 +84,11 @@ def read(path: Path, mode: str | None = None, *, size: tuple[int, int] | None = 
                     "whose values are the classes.",
                     hint=hint,
                 )
+            if mode is not None and picture.mode.startswith(("I", "F")):  # Pillow would cut off at 255
+                raise EpochalError(
+                    f"{path} is stored as {picture.mode}, with more than 8 bits a pixel.",
+                    hint="Save it with 8 bits a pixel, its values scaled to 0 … 255.",
+                )
             pixels = picture.convert(mode) if mode else picture
             if size is not None:
                 how = Image.Resampling.BILINEAR if mode else Image.Resampling.NEAREST
@@ -91,6 +96,20 @@ def read(path: Path, mode: str | None = None, *, size: tuple[int, int] | None = 
             return np.array(pixels, dtype=np.uint8)
     except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
         raise EpochalError(f"{path} cannot be read as a picture: {error}.", hint=hint) from error
+
+
+def same_size(image: Path, mask: Path, hint: str) -> None:
+    """Insists that two readable pictures have one size: a mask of another is not this image's.
+
+    Raises:
+        EpochalError: they have not.
+    """
+    from PIL import Image
+
+    with Image.open(image) as first, Image.open(mask) as second:
+        sizes = [f"{width}x{height}" for width, height in (first.size, second.size)]
+    if sizes[0] != sizes[1]:
+        raise EpochalError(f"{mask} is {sizes[1]} pixels, but its image {image} is {sizes[0]}.", hint=hint)
 
 
 def same_shape(images: Array, masks: Array, path: Path, hint: str) -> None:

@@ -76,6 +76,14 @@ class Voc(FileSource):
     def read_items(self, location: Location) -> tuple[Splits, str]:
         """Reads and scales the pictures that the lists name, in their order."""
         splits = {split: self._split(location, split) for split in LISTS}
+        train, test = ((location.files or {})[f"{split}/list"] for split in LISTS)
+        both = [name for name in _names(train) if name in set(_names(test))]
+        if both:
+            raise EpochalError(
+                f"{train} and {test.name} both name {', '.join(both[:5])}{' and more' * (len(both) > 5)}: "
+                "pictures that were trained on measure nothing.",
+                hint=self.remedy,
+            )
         return splits, splits_digest(splits)
 
     def _split(self, location: Location, split: str) -> dict[str, Array]:
@@ -94,6 +102,8 @@ class Voc(FileSource):
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # Pillow leaves Python's lock
             images = list(pool.map(lambda pair: self._image(pair[0]), pairs))
             labels = list(pool.map(lambda pair: self._mask(pair[1]), pairs))
+        for image, mask in pairs:
+            masks.same_size(image, mask, self.remedy)
         return {"images": np.stack(images), "masks": np.stack(labels)}
 
     def _image(self, path: Path) -> Array:
