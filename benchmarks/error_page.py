@@ -36,6 +36,7 @@ _STEADY = (
     (_ID, r"20260102-030405-\1-s\2-abcd"),
     (re.compile(r"trained by process \d+"), "trained by process 4711"),
     (re.compile(r"0x[0-9a-f]{6,}"), "0x7f00"),
+    (re.compile(r"\b1\d\d\.\d kB"), "100.0 kB"),
     (re.compile(r"\.[\d]+-[0-9a-f]{8}\.tmp"), ".tmp"),
 )
 
