@@ -84,9 +84,14 @@ def picture(run: Run, stem: str, page: Path, name: str) -> str:
     return target.name
 
 
-def keep_fleet(run: Run, folder: Path = RESULTS / "records") -> Path:
-    """run.json and a table of the members, without the paths of the machine that made them; returns the table."""
-    kept = folder / run.id
+def keep_fleets(runs: Sequence[Run], folder: Path = RESULTS / "records") -> None:
+    """run.json and a table of the members of every fleet, without the paths of the machine that made them."""
+    for run in runs:
+        if run.members:
+            _keep(run, folder / run.id)
+
+
+def _keep(run: Run, kept: Path) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     hidden = ("command", "process", "recipe_file")
     meta = {key: value for key, value in run.meta.items() if key not in hidden}
@@ -99,7 +104,6 @@ def keep_fleet(run: Run, folder: Path = RESULTS / "records") -> Path:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["seed", *patched, "status", "steps", "reached", *measured])
         table.writerows(_row(line, patched, measured) for line in lines)
-    return kept / "members.csv"
 
 
 def _row(line: Mapping[str, Any], patched: Sequence[str], measured: Sequence[str]) -> list[Any]:

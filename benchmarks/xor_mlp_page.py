@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fleet_runs import Experiments, Missing, cells, keep_fleet, made_with, picture
-from results_page import Page, keep_records, seconds
+from fleet_runs import Experiments, Missing, cells, keep_fleets, made_with, picture
+from results_page import Page, seconds
 
 import epochal
 from epochal.journal import Lab, Run
@@ -52,11 +52,7 @@ def page(lab: Lab, out: Path, *, only_found: bool) -> Page:
     if experiments.runs:
         page.section("Made with")
         page.say(*made_with(experiments.runs))
-    for run in experiments.runs:
-        if run.members:
-            keep_fleet(run, out.parent / "records")
-        else:
-            keep_records([run], out.parent / "records")
+    keep_fleets(experiments.runs, out.parent / "records")
     return page
 
 
@@ -72,7 +68,7 @@ def iterations(page: Page, experiments: Experiments, out: Path) -> None:
         "```",
         "",
     )
-    rows, medians = [], {}
+    rows, medians, inside = [], {}, True
     for (lr,), group in reversed(cells(run, "optim.lr").items()):
         counts = np.array([m.line["steps"] if m.line["reached"] else math.inf for m in group])
         # Quantiles of the networks themselves: a network that is not there yet is only known to take longer.
@@ -80,6 +76,7 @@ def iterations(page: Page, experiments: Experiments, out: Path) -> None:
             counts, [0.05, 0.25, 0.5, 0.75, 0.95], method="inverted_cdf"
         )
         medians[lr] = median
+        inside &= bool(low <= REPORTED[lr] <= high)
         stalled = int(np.isinf(counts).sum())
         rows.append(
             [
@@ -111,8 +108,9 @@ def iterations(page: Page, experiments: Experiments, out: Path) -> None:
     page.say(
         "",
         "Quantiles are over all networks of a rate; one that is not there after "
-        f"{LIMIT:,} iterations counts as slower than all others. Each reported number lies within the distribution "
-        "of its rate. Learning rate times median is "
+        f"{LIMIT:,} iterations counts as slower than all others. Every reported number lies between the 5 % and 95 % "
+        f"quantiles of its rate: {page.target('reported numbers within 5 % to 95 %', inside)}. Learning rate "
+        f"times median is "
         f"{products}: the number of iterations is inversely proportional to the rate.",
         "",
         f"![Share of networks below 0.02 over iterations]({shown})",
