@@ -217,9 +217,9 @@ def test_loss_by_part(recipe: Recipe, make: Maker) -> None:
 def test_title_says_what_the_panels_show(recipe: Recipe, make: Maker) -> None:
     """The title names the values drawn, in order: an accuracy is no part of a loss."""
     for names, title in (
-        (["accuracy", "loss"], "Loss and accuracy over epochs, means over items: training and validation"),
-        (["loss", "KL", "PSNR"], "Loss, KL and PSNR over epochs, means over items: training and validation"),
-        (["loss"], "Loss over epochs, means over items: training and validation"),
+        (["accuracy", "loss"], "Loss and accuracy over epochs: training (means over items) and validation"),
+        (["loss", "KL", "PSNR"], "Loss, KL and PSNR over epochs: training (means over items) and validation"),
+        (["loss"], "Loss over epochs: training (means over items) and validation"),
     ):
         run = make("v1", done=0)
         write_epochs(run, 3, dict.fromkeys(names, 0.5))
@@ -279,6 +279,17 @@ def test_a_share_keeps_its_linear_axis(recipe: Recipe, make: Maker) -> None:
     assert figure is not None
     scales = {axes.get_ylabel(): axes.get_yscale() for axes in figure.axes}
     assert scales == {"psnr": "linear", "grey": "log"}
+
+
+def test_the_only_part_of_a_loss_is_drawn_once(recipe: Recipe, make: Maker) -> None:
+    """A part that is the loss itself, value by value, gets no second panel."""
+    run = make("v1", done=0)
+    for epoch in range(1, 4):
+        line = {"time": 1, "step": epoch, "epoch": epoch, "scope": "epoch", "split": "train"}
+        run.append("metrics", [{**line, "values": {"loss": 1 / epoch, "error": 1 / epoch, "kl": 0.5}}])
+    figure = figures.loss_figure(recipe, run)
+    assert figure is not None
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "kl"]
 
 
 def test_members_of_a_fleet_are_no_curve(recipe: Recipe, make: Maker) -> None:

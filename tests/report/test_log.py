@@ -179,6 +179,7 @@ def test_intervals_stand_in_their_metrics_cell(recipe: Recipe, lab: Lab, make: M
     assert "In brackets: the 95 % interval" in found["v1"]
     assert "| tide\\_low | 3 |" in found["v1"]
     assert "psnr\\_low" not in "".join(found.values())
+    assert "tide" not in found["All versions compared"], "only metrics of the recipe compare its versions"
 
 
 def test_pictures_say_what_they_show(recipe: Recipe, lab: Lab, make: Maker, trained: Trained) -> None:
@@ -186,7 +187,7 @@ def test_pictures_say_what_they_show(recipe: Recipe, lab: Lab, make: Maker, trai
     figures.draw_run(recipe, make("v1"), trained)
     text = log.write(recipe, lab).read_text("utf-8")
     assert (
-        "`loss`: Loss, reconstruction and kl over epochs, means over items: training and validation" in text
+        "`loss`: Loss, reconstruction and kl over epochs: training (means over items) and validation" in text
     )
     assert "`digits`: Noise in rows" in text
     assert "![Noise in rows](toy-files/" in text

@@ -98,12 +98,17 @@ def loss_figure(recipe: Recipe, run: Run) -> Figure | None:
     validation = values_over(lines, axis, scope="epoch", split="validation")
     names = [name for name in dict.fromkeys(["loss", *train, *validation]) if name not in RATES]
     names = [name for name in names if name in train or name in validation]
+    # The only part of a loss is the loss.
+    names = [
+        name for name in names if name == "loss" or name in validation or train[name] != train.get("loss")
+    ]
     if not names:
         return None
-    splits = [name for name, values in zip(SPLITS, (train, validation), strict=True) if values]
+    shown = ((f"{SPLITS[0]} (means over items)", train), (SPLITS[1], validation))
+    splits = [name for name, values in shown if values]
     figure, axes = panels(
         len(names),
-        f"{upper_first(listed(names))} over {axis}s, means over items: {listed(splits)}",
+        f"{upper_first(listed(names))} over {axis}s: {listed(splits)}",
         study.run_title(run),
         columns=2 if len(names) in (2, 4) else min(3, len(names)),
         size=(3.4, 2.7) if len(names) > 1 else (6.4, 4.0),

@@ -145,11 +145,13 @@ def _metric_tables(teller: Teller) -> list[str]:
     lines = ["", f"### {say('metrics')}", ""]
     if not splits:
         return [*lines, say("no metrics")]
-    smallest = 2
+    smallest, own = 2, {metric.name for metric in teller.recipe.metrics}
     for split in splits:
         measured = [(variant, section.evaluated(variant).get(split, {})) for variant in variants]
         measured = [(variant, numbers) for variant, numbers in measured if numbers]
         names = teller.metric_names({name for _, numbers in measured for name in numbers})
+        # What a recipe measures beside its metrics (IoU of each class) stands in the sections.
+        names = [name for name in names if name in own] or names
         head = [say("version"), say("on"), say("n"), *(teller.metric_title(name) for name in names)]
         rows = []
         for variant, numbers in measured:
