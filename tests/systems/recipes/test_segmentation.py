@@ -182,24 +182,40 @@ def test_evaluation_of_a_network_that_copies() -> None:
         shared.evaluate(trained, "net", found, "validation")
 
 
-def test_membranes_are_measured_by_regions_too() -> None:
-    """A membrane with a gap merges two of three cells; what is measured is the interior, not the membrane."""
+def gap(shade: int) -> dict[str, np.ndarray]:
+    """Three cells of 48 pixels between membranes; one membrane pixel is only as bright as `shade`."""
     masks = np.zeros((1, 12, 14), np.uint8)
     masks[0, :, (4, 9)] = 1
-    images = masks.copy()
-    images[0, 5, 4] = 0
-    columns = {"images": images * 200, "masks": masks}
-    found = dataset(("interior", "membrane"), train=columns, test=columns)
+    images = masks * 200
+    images[0, 5, 4] = shade
+    return {"images": images, "masks": masks}
+
+
+def pairs(*sizes: int) -> int:
+    """Ordered pairs of different pixels within segments of these sizes."""
+    return sum(size * (size - 1) for size in sizes)
+
+
+def test_membranes_are_measured_by_regions_too() -> None:
+    """A membrane with a gap merges two of three cells; what is measured is the interior, not the membrane."""
+    found = dataset(("interior", "membrane"), train=gap(0), test=gap(0))
     got = shared.evaluate(Trained(settings_of(), {"net": Mirror()}), "net", found, "test")
-    cells, merged = [48, 48, 48], [96, 48]  # pixels of the true interior
+    cells, merged = pairs(48, 48, 48), pairs(96, 48)
+    assert got["rand_split"] == 1 and got["rand_threshold"] == 0.5
+    assert got["rand_merge"] == pytest.approx(cells / merged)
+    assert got["rand"] == pytest.approx(2 * cells / (cells + merged))
+    assert got["rand"] == got["rand_half"] == got["rand_unthinned"] == got["rand_low"] == got["rand_high"]
 
-    def pairs(sizes: list[int]) -> int:
-        return sum(size * (size - 1) for size in sizes)
 
-    assert got["rand_split"] == 1
-    assert got["rand_merge"] == pytest.approx(pairs(cells) / pairs(merged))
-    assert got["rand"] == pytest.approx(2 * pairs(cells) / (pairs(cells) + pairs(merged)))
-    assert got["rand"] == got["rand_unthinned"] == got["rand_low"] == got["rand_high"]
+def test_the_threshold_is_chosen_on_the_validation_images() -> None:
+    """A gap that is 0.38 membrane closes at a threshold of 0.3, which the held-out images choose, not the test's."""
+    faint, open_ = gap(65), gap(0)
+    trained = Trained(settings_of(), {"net": Mirror()})
+    found = dataset(("interior", "membrane"), train=faint, validation=faint, test=faint)
+    got = shared.evaluate(trained, "net", found, "test")
+    assert got["rand_threshold"] == 0.3 and got["rand"] == 1 > got["rand_half"]
+    found = dataset(("interior", "membrane"), train=faint, validation=open_, test=faint)
+    assert shared.evaluate(trained, "net", found, "test")["rand_threshold"] == 0.5
 
 
 def test_an_image_without_anything_to_find_counts_as_right() -> None:

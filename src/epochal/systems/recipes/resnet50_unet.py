@@ -37,6 +37,8 @@ class Settings(shared.Settings):
     """Passes over the training data in total, those before a resume included."""
     crops: Annotated[int, Interval(1)] = 1
     """Random crops of every picture in an epoch."""
+    batch_size: Annotated[int, Interval(1)] = 8
+    """Pictures a step."""
     data: shared.DataSettings = field(
         default_factory=lambda: shared.DataSettings(
             wanted="voc2012", hold_out=60, crop=None, positions="mirrored"

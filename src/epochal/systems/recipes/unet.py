@@ -52,7 +52,7 @@ VERSIONS = (
         "nuclei",
         parent="membranes",
         change="256x256 images of nuclei in crops of 96x96, split by image",
-        patch={"data.wanted": "nuclei", "data.hold_out": 34, "data.crop": 96, "crops": 4, "epochs": 12},
+        patch={"data.wanted": "nuclei", "data.hold_out": 34, "data.crop": 96, "crops": 4},
     ),
 )
 
