@@ -311,11 +311,11 @@ def test_a_users_picture_is_answered_at_its_size(tmp_path: Path) -> None:
     Image.fromarray(pictures(1, 37, channels=3)["images"][0]).resize((53, 37)).save(tmp_path / "mine.png")
     trained = Trained(settings_of(), {"net": UNet(1, 2, base=2).eval()})
     grid = shared.segment(trained, "net", shared.Request(image=str(tmp_path / "mine.png")))
-    assert grid.images.shape == (1, 2, 37, 53, 3) and "%" in grid.title
+    assert grid.images.shape == (1, 2, 37, 53, 3) and grid.title.endswith("% of the picture is nucleus")
     photograph = replace(settings_of(), data=shared.DataSettings(wanted="voc2012"))
     trained = Trained(photograph, {"net": UNet(3, 22, base=2).eval()})
     grid = shared.segment(trained, "net", shared.Request(image=str(tmp_path / "mine.png")))
-    assert grid.images.shape == (1, 2, 256, 256, 3)
+    assert grid.images.shape == (1, 2, 256, 256, 3) and grid.title.endswith("is not background")
 
 
 def test_pictures_that_cannot_be_read(tmp_path: Path) -> None:

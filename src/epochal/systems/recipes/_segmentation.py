@@ -590,6 +590,7 @@ def segment(trained: Trained, net: str, request: Request) -> ImageGrid:
     import numpy as np
     import torch
 
+    from epochal.systems.data.catalogue import SOURCES
     from epochal.systems.data.voc import SIDE
 
     channels, classes = SHAPES[trained.settings.data.wanted]
@@ -597,10 +598,11 @@ def segment(trained: Trained, net: str, request: Request) -> ImageGrid:
     logits = logits_of(trained.nets[net], torch.from_numpy(image)[None].to(trained.device))
     answer = logits[0, :classes].argmax(0).byte().cpu().numpy()
     picture = shown(image)
-    found = (answer != 0).mean()
+    # Two classes have the same names in the data and in what stands in for them; of more only the numbers are known.
+    what = SOURCES[trained.settings.data.wanted].classes[1] if classes == 2 else "not background"
     return ImageGrid(
         np.stack([picture, marked(picture, answer, _ANSWER)])[None],
-        title=f"{found:.1%} of the picture is not background",
+        title=f"{(answer != 0).mean():.1%} of the picture is {what}",
         columns=["picture", "answer"],
     )
 
