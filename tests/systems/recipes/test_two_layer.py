@@ -21,7 +21,7 @@ from epochal.training.task import Batch, Matrix, Member
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that end without pictures: where many are compared by their numbers."""
-    monkeypatch.setattr(epochal.api, "_draw", lambda *run: None)
+    monkeypatch.setattr("epochal.api._training._draw", lambda *run: None)
 
 
 def settings(version: str, **patch: Any) -> Any:

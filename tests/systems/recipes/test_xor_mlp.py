@@ -22,7 +22,7 @@ from epochal.training.task import Curves, Matrix, Member, Trained
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that end without pictures: where many are compared by their numbers."""
-    monkeypatch.setattr(epochal.api, "_draw", lambda *run: None)
+    monkeypatch.setattr("epochal.api._training._draw", lambda *run: None)
 
 
 def test_it_learns_xor(tmp_path: Path) -> None:

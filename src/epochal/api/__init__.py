@@ -1,0 +1,45 @@
+"""The verbs as functions: what `epochal VERB` does on the command line, callable from Python and notebooks.
+
+    import epochal
+    runs = epochal.run("cvae-digits", "model-4", seeds=3, patch={"epochs": 4})
+    child = epochal.fork(runs[0].id, {"loss.grey_weight": 0.1}, note="less grey")[0]
+    epochal.evaluate(child.id)
+    epochal.load(child.id).decoder          # a plain torch.nn.Module
+
+A run is named by its id, the beginning of it, "last", "recipe:version@seed", or its folder; a fleet's member as
+"FLEET#12" or "FLEET@seed".
+"""
+
+from __future__ import annotations
+
+from epochal.api._checks import PRECISIONS
+from epochal.api._networks import SPLITS, Which, evaluate, generate, load
+from epochal.api._runs import LabLike, Runs, members, recipe_of, recipes, runs, status_of
+from epochal.api._study import Removal, compare, log, note, rm, show
+from epochal.api._training import TrainingEnded, fork, resume, run
+
+__all__ = [
+    "PRECISIONS",
+    "SPLITS",
+    "LabLike",
+    "Removal",
+    "Runs",
+    "TrainingEnded",
+    "Which",
+    "compare",
+    "evaluate",
+    "fork",
+    "generate",
+    "load",
+    "log",
+    "members",
+    "note",
+    "recipe_of",
+    "recipes",
+    "resume",
+    "rm",
+    "run",
+    "runs",
+    "show",
+    "status_of",
+]

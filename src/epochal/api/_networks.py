@@ -1,0 +1,212 @@
+"""The verbs that use trained networks: evaluate, generate, load."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal
+
+from epochal import settings as settings_room
+from epochal.api._grids import Job, Plan
+from epochal.api._runs import LabLike, known_recipe, lab_of, settings_of, single, with_settings
+from epochal.errors import EpochalError, UsageError
+from epochal.journal import Lab, Run
+from epochal.journal import members as roster
+from epochal.systems import recipes as registry
+
+if TYPE_CHECKING:
+    from epochal.training.task import Member, Recipe, Trained
+
+Which = Literal["best", "last"]
+SPLITS = ("train", "validation", "test")
+
+
+def evaluate(
+    ref: str,
+    *,
+    split: str = "test",
+    which: Which = "best",
+    device: str = "auto",
+    recipe: str | None = None,
+    lab: LabLike = None,
+    show: bool = True,
+) -> dict[str, float]:
+    """Measures a run's quality metrics on a split and keeps them in its run.json.
+
+    Of a fleet every finished member is measured; its numbers are kept with it, and their means are returned.
+
+    Networks of other recipes that measure (a classifier that judges samples) are trained on first use and
+    kept.
+
+    Raises:
+        UsageError: the recipe has no quality metrics, or no such split.
+        EpochalError: the run has no checkpoint yet.
+    """
+    one = lab_of(lab).find(ref)
+    found, _ = known_recipe(one, recipe)
+    if found.evaluate is None:
+        raise UsageError(f"The recipe {found.name} says nothing about evaluating its runs.")
+    if split not in SPLITS:
+        raise UsageError(f"There is no split {split!r}.", hint=f"Choose one of {', '.join(SPLITS)}.")
+    if one.members:
+        return _evaluate_fleet(found, one, split, which, device, show)
+    trained = trained_of(found, one, which, device)
+    if found.needs is not None:
+        trained = replace(trained, helpers=_helpers(found.needs(trained.settings), device, show))
+    measured = dict(found.evaluate(trained, split))
+    one.update(evaluation={**one.reload().meta["evaluation"], split: measured})
+    return measured
+
+
+def generate(
+    ref: str,
+    *,
+    out: str | Path | None = None,
+    which: Which = "best",
+    device: str = "auto",
+    recipe: str | None = None,
+    lab: LabLike = None,
+    **request: Any,
+) -> Path:
+    """Draws what a run has learnt to draw; returns the picture's path.
+
+    Args:
+        ref: the run.
+        out: PNG file; default: `RUN.png` in the present folder.
+        which: checkpoint to use.
+        device: see `run`.
+        recipe: recipe file, where the run's own is not known on this machine.
+        lab: folder that holds the runs.
+        **request: what to draw; the recipe says which fields there are (`digit=7, thickness=0.8, n=64`).
+
+    Raises:
+        UsageError: the recipe draws nothing, or has no such field.
+        EpochalError: the run has no checkpoint yet.
+    """
+    one = single(lab_of(lab).find(ref))
+    found, _ = known_recipe(one, recipe)
+    if found.generate is None or found.request is None:
+        raise UsageError(f"The recipe {found.name} generates nothing.")
+    wanted = settings_room.apply(found.request(), request)
+    target = Path(out or f"{one.id}.png")
+    if not target.parent.is_dir():
+        raise UsageError(f"There is no folder {target.parent} to write {target.name} to.")
+    if target.suffix.lower() not in ("", ".png") or (target.exists() and not target.is_file()):
+        raise UsageError(
+            f"{target} is no name for a picture.", hint="Pictures are PNG files: --out sevens.png"
+        )
+    grid = found.generate(trained_of(found, one, which, device), wanted)
+    from epochal.report import figures, study
+
+    figures.draw(grid, target, subtitle=study.run_title(one))
+    return target
+
+
+def load(
+    ref: str,
+    *,
+    which: Which = "best",
+    device: str = "auto",
+    recipe: str | None = None,
+    lab: LabLike = None,
+) -> SimpleNamespace:
+    """A run's networks as plain `torch.nn.Module`s in eval mode: `load("last").decoder`.
+
+    A NumPy network is the object that was trained. The answer also has `.run`, `.settings` and `.device`.
+
+    Raises:
+        EpochalError: the run has no checkpoint yet.
+    """
+    one = single(lab_of(lab).find(ref))
+    found, _ = known_recipe(one, recipe)
+    trained = trained_of(found, one, which, device)
+    return SimpleNamespace(
+        **{"run": one, "settings": trained.settings, "device": trained.device, **trained.nets}
+    )
+
+
+def _evaluate_fleet(
+    recipe: Recipe, fleet: Run, split: str, which: Which, device: str, show: bool
+) -> dict[str, float]:
+    """Measures every finished member; returns the means."""
+    from epochal.evidence.groups import summaries
+    from epochal.training import engine
+
+    assert recipe.evaluate is not None
+    runs = [run for run in roster.of(fleet) if run.status == "finished"]
+    if not runs:
+        raise EpochalError(
+            f"No member of {fleet.id} is finished.", hint=f"Go on with: epochal resume {fleet.id}"
+        )
+    helpers: dict[str, Any] = {}
+    measured: dict[int, dict[str, float]] = {}
+    with_settings(recipe, runs)  # refuses what the recipe no longer takes, naming the member
+    for run, trained in zip(runs, engine.load_members(recipe, runs, which=which), strict=True):
+        if recipe.needs is not None:
+            wanted = recipe.needs(trained.settings)
+            key = json.dumps({role: [name, dict(patch)] for role, (name, patch) in wanted.items()})
+            if key not in helpers:
+                helpers[key] = _helpers(wanted, device, show)
+            trained = replace(trained, helpers=helpers[key])
+        measured[run.member] = dict(recipe.evaluate(trained, split))
+    kept = {run.member: {**run.meta["evaluation"], split: measured[run.member]} for run in runs}
+    roster.keep_evaluations(fleet, kept)
+    return {name: summary.mean for name, summary in summaries([*measured.values()]).items()}
+
+
+def trained_of(recipe: Recipe, one: Run, which: str, device: str) -> Trained:
+    """A run's networks with its settings as the recipe understands them today."""
+    from epochal.training import engine
+
+    return engine.load(recipe, one, which=which, device=device, settings=settings_of(recipe, one))
+
+
+def as_members(recipe: Recipe, fleet: Run) -> list[Member]:
+    """A fleet's members as its figures see them; those that failed are left out."""
+    from epochal.training.task import Member
+
+    return [
+        Member(run.seed, settings, run.meta["final"], run.meta["steps_done"], run.line["reached"])
+        for run, settings in with_settings(recipe, roster.of(fleet))
+        if run.status == "finished"
+    ]
+
+
+def _helpers(
+    needs: Mapping[str, tuple[str, Mapping[str, Any]]], device: str, show: bool
+) -> dict[str, Trained]:
+    """Trained networks of other recipes, trained once and kept in the cache under the hash of all that makes them."""
+    from epochal.api._training import train_jobs  # which draws with these networks
+    from epochal.folders import cache_folder
+    from epochal.journal import locking
+    from epochal.training import engine
+
+    trained = {}
+    for role, (name, patch) in needs.items():
+        found = registry.find(name)
+        settings = settings_room.apply(found.settings(), patch)
+        key = _fingerprint(found, settings)
+        home = Lab(cache_folder() / "helpers")
+        home.path.mkdir(parents=True, exist_ok=True)
+        with locking.hold(home.path / f".{key}", wait=True):  # two evaluations at once train it once
+            kept = [one for one in home.runs() if one.name == key and one.status == "finished"]
+            if not kept:
+                plan = Plan(found, None, settings, {"name": key}, None, device, "auto")
+                kept = train_jobs([Job(plan, [0])], home, show=show, keep_going=False)
+                if found.evaluate is not None:  # how far a judge can be trusted is part of what it measures
+                    evaluate(kept[0].id, lab=home, device=device, show=show)
+        trained[role] = engine.load(found, kept[0], device=device)
+    return trained
+
+
+def _fingerprint(recipe: Recipe, settings: Any) -> str:
+    """Hash of a recipe's name, its settings and the source files of its functions."""
+    import hashlib
+    import inspect
+
+    sources = sorted({Path(inspect.getfile(part)) for part in (recipe.nets, recipe.build)})
+    text = [recipe.name, json.dumps(settings_room.to_dict(settings), sort_keys=True)]
+    return hashlib.sha256("\n".join([*text, *(f.read_text() for f in sources)]).encode()).hexdigest()[:16]

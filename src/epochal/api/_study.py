@@ -1,0 +1,185 @@
+"""The verbs over the runs of a lab: compare, show, note, log, rm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from epochal.api._runs import LabLike, known_recipe, lab_of, status_of
+from epochal.errors import EpochalError, UsageError
+from epochal.journal import Lab, Run
+from epochal.journal import members as roster
+from epochal.journal.members import MemberRun
+from epochal.systems import recipes as registry
+
+if TYPE_CHECKING:
+    from epochal.evidence.comparison import Comparison, Side
+
+
+def compare(a: str, b: str, *, recipe: str | None = None, lab: LabLike = None) -> Comparison:
+    """Settings and numbers of two runs or versions side by side; losses of different definition are refused.
+
+    Args:
+        a: a run, or a version (or fork's name) whose finished runs are averaged: `model-2`,
+            `cvae-digits:model-2`. A fleet stands for its members.
+        b: likewise.
+        recipe: which recipe's versions are meant, where several have one of that name.
+        lab: folder that holds the runs.
+
+    Raises:
+        UsageError: nothing fits, or no run of a version is finished.
+    """
+    from epochal.evidence import comparison
+
+    home = lab_of(lab)
+    sides = [_side(home, name, recipe) for name in (a, b)]
+    if sides[0].label == sides[1].label:
+        sides = [replace(side, label=side.runs[0].id) for side in sides]
+    directions: dict[str, str] = {}
+    for side in sides:
+        with suppress(EpochalError):  # numbers compare without their recipe, only what is better is not known
+            found, _ = known_recipe(side.runs[0], None)
+            directions.update({metric.name: metric.better for metric in found.metrics})
+    return comparison.compare(sides[0], sides[1], directions)
+
+
+def show(ref: str, *, lab: LabLike = None) -> dict[str, Any]:
+    """Everything about a run: the fields of its run.json, folder, size, notes, forks, curves over epochs.
+
+    Of a fleet also its `groups`: for each set of settings the numbers over its members.
+    """
+    from epochal.evidence.groups import groups
+
+    home = lab_of(lab)
+    one = home.find(ref)
+    return {
+        **one.meta,
+        "patch": {key: list(pair) for key, pair in one.patch.items()},
+        "run": one.id,
+        "folder": str(one.path),
+        "status": status_of(one),
+        "size_bytes": one.size_bytes(),
+        "notes": one.notes(),
+        "forks": [other.id for other in home.runs() if other.parent and _is_fork_of(other.parent, one)],
+        "groups": [group.to_dict() for group in groups(roster.of(one))] if one.members else [],
+        "curves": {split: one.epoch_values(split) for split in ("train", "validation")},
+        "problems": one.problems(),
+    }
+
+
+def note(ref: str, text: str, *, lab: LabLike = None) -> Run:
+    """Adds a remark to a run.
+
+    Raises:
+        UsageError: no such run, or an empty text.
+    """
+    one = lab_of(lab).find(ref)
+    one.note(text)
+    return one
+
+
+def log(recipe: str, *, lang: str = "en", out: str | Path | None = None, lab: LabLike = None) -> Path:
+    """Writes the experiment log of a recipe (Markdown with pictures); returns its path.
+
+    Args:
+        recipe: name or recipe file.
+        lang: language of the headings, "en" or "ko".
+        out: file to write; default: `RECIPE.md` in the lab.
+        lab: folder that holds the runs.
+    """
+    from epochal.report import log as writer
+
+    return writer.write(registry.find(recipe), lab_of(lab), lang, out)
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What `rm` removes (or removed) of a run: the whole folder, or only these `files` when pruning."""
+
+    run: Run
+    bytes: int
+    files: tuple[Path, ...] = ()
+
+
+def rm(*refs: str, prune: bool = False, dry: bool = False, lab: LabLike = None) -> list[Removal]:
+    """Deletes runs; or, with `prune`, only their checkpoints other than the best and the last.
+
+    Args:
+        *refs: runs; with `prune` none means all runs of the lab.
+        prune: keep the runs, and of their checkpoints the best and the last.
+        dry: delete nothing, only tell what would be.
+        lab: folder that holds the runs.
+
+    Raises:
+        UsageError: no such run.
+        EpochalError: a run is being trained; nothing was deleted.
+    """
+    home = lab_of(lab)
+    chosen = list(dict.fromkeys(home.find(ref) for ref in refs)) if refs or not prune else home.runs()
+    for one in chosen:
+        if isinstance(one, MemberRun):
+            raise UsageError(
+                f"{one.id} is one member of a fleet: it is deleted with all of it.",
+                hint=f"epochal rm {one.fleet.id}",
+            )
+        if one.reload().alive():
+            raise EpochalError(f"Run {one.id} is being trained right now; nothing was deleted.")
+    removals = [_prunable(one) if prune else Removal(one, one.size_bytes()) for one in chosen]
+    for removal in removals if not dry else ():
+        if prune:
+            for file in removal.files:
+                file.unlink(missing_ok=True)
+        else:
+            removal.run.delete()
+    return removals
+
+
+def _side(lab: Lab, name: str, recipe: str | None) -> Side:
+    """The runs that a name in `compare` means: a version's or a fork's, else one run."""
+    from epochal.evidence import comparison
+
+    wanted_recipe, _, label = name.rpartition(":")
+    wanted_recipe = wanted_recipe or recipe or ""
+    fitting = [
+        one
+        for one in lab.runs()
+        if (one.name == label or (one.parent is None and one.name is None and one.version == label))
+        and wanted_recipe in ("", one.recipe)
+    ]
+    of = sorted({one.recipe for one in fitting})
+    if len(of) > 1:
+        raise UsageError(
+            f"{name!r} is a version of several recipes.",
+            hint=f"Name it as {' or '.join(f'{r}:{label}' for r in of)}.",
+        )
+    if fitting:
+        return comparison.group(name, _expanded(fitting))
+    one = lab.find(name)
+    if recipe is not None and one.recipe != recipe:
+        raise UsageError(
+            f"No version or fork of {recipe} is called {label!r} in {lab.path}.",
+            hint=f"{one.id} is of the recipe {one.recipe}.",
+        )
+    if one.members:
+        return comparison.group(name, _expanded([one]))
+    changed = roster.patch_text(one.line["patch"]) if isinstance(one, MemberRun) else ""
+    return comparison.Side(f"{one.label}@{one.seed}" + (f" ({changed})" if changed else ""), [one])
+
+
+def _expanded(found: Sequence[Run]) -> list[Run]:
+    """Runs with every fleet's members in its place."""
+    return [run for one in found for run in (roster.of(one) if one.members else [one])]
+
+
+def _is_fork_of(parent: str, one: Run) -> bool:
+    """Whether a run's parent is this run, or a member of this fleet."""
+    return parent == one.id or (one.members > 0 and parent.startswith(f"{one.id}#"))
+
+
+def _prunable(one: Run) -> Removal:
+    files = [path for path in sorted(one.checkpoints_dir.glob("*")) if path.stem not in ("best", "last")]
+    files = [path for path in files if path.is_file() and not path.is_symlink()]
+    return Removal(one, sum(path.stat().st_size for path in files), tuple(files))
