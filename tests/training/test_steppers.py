@@ -138,6 +138,19 @@ def test_a_batch_that_is_the_whole_set_cannot_be_changed(bench: Any) -> None:
         bench.train("numpy-step", settings, probe=bench.Probe(at=spoil, shuffle=False))
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_network_that_overflows_is_told_of_in_one_message(bench: Any) -> None:
+    """The engine's, which names the step; NumPy's own warnings do not come before it."""
+
+    def overflow(step: int, batch: Any) -> None:
+        np.float64(1e300) * np.float64(1e300)
+        if step == 2:
+            raise EpochalError("the loss is no longer a number")
+
+    with pytest.raises(EpochalError, match="no longer a number"):
+        bench.train("numpy-step", bench.Settings(), probe=bench.Probe(at=overflow))
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_run_ends_at_the_first_step_below_the_loss_it_was_to_reach(bench: Any, shape: str) -> None:
     """Weights, steps and final values are those of that very step, not of the epoch it lies in."""

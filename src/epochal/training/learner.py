@@ -290,7 +290,9 @@ class NumpyLearner:
         self._latest: Mapping[str, float] = {}
 
     def step(self, batch: Batch) -> None:
-        self._latest = self.stepper.step(batch, self.noise)
+        # NumPy would warn of what the engine stops for, with the place and what to do.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            self._latest = self.stepper.step(batch, self.noise)
         items = len(next(iter(batch.values())))
         for name, mean in self._latest.items():
             self._sums[name] = self._sums.get(name, 0.0) + items * float(mean)
