@@ -53,7 +53,8 @@ def windows_backward(
     """Adds every window's gradient onto the pixels that it was read from (col2im).
 
     A pixel stands in up to size² windows, so its derivative is the sum over them:
-    dL/dx[n, i, j, c] = Σ_{u,v} dL/dwindows[n, (i - u)/stride, (j - v)/stride, (u, v, c)].
+    dL/dx[n, i, j, c] = Σ_{u,v} dL/dwindows[n, (i + padding - u)/stride, (j + padding - v)/stride, (u, v, c)],
+    over those u and v for which both quotients are whole and a window is there.
 
     Args:
         dy: (N, H', W', size·size·C), dL/dwindows.
