@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -38,6 +39,22 @@ def test_every_shape_trains(bench: Any, shape: str) -> None:
         line["epoch"] for line in run.metrics() if line["scope"] == "epoch" and line["split"] == "train"
     ] == [*range(1, 9)]
     assert (run.path / "console.log").read_text().count("epoch ") == 8
+
+
+def test_drawn_data_are_called_so_at_the_start(bench: Any) -> None:
+    """A run on drawn items says so, so that nobody takes its numbers for those of real data; others say nothing."""
+    plain = bench.recipes["numpy-step"]
+
+    def on(data: dict[str, Any]) -> str:
+        def recipe(probe: Any) -> Any:
+            tiny = plain(probe)
+            return replace(tiny, build=lambda *parts: replace(tiny.build(*parts), data=data))
+
+        bench.recipes["numpy-step"] = recipe
+        return str((bench.train("numpy-step", bench.Settings(epochs=1)).path / "console.log").read_text())
+
+    assert "\ndata: glyphs, drawn by Epochal: not real data\n" in on({"name": "glyphs", "drawn": True})
+    assert "data:" not in on({"name": "mnist", "drawn": False})
 
 
 def test_both_networks_of_a_gan_learn(bench: Any) -> None:

@@ -233,6 +233,8 @@ class Session:
             )
         told = "NumPy" if numpy else f"{choices}; {how}"
         self.progress.line(f"{self.run.id}: {self.device} ({told})")
+        if self.task.data.get("drawn"):
+            self.progress.line(f"data: {self.task.data.get('name')}, drawn by Epochal: not real data")
         return choices
 
     def go(self) -> None:
