@@ -354,6 +354,23 @@ def test_what_resume_advises_for_a_fleet_can_be_done(lab: Lab) -> None:
     api.fork(f"{fleet.id}#0", {"steps": None}, draft=True, lab=lab)
 
 
+def test_somebody_elses_table_steers_no_terminal(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names of numbers, values of settings and reasons are shown without their control characters."""
+    (fleet,) = train(lab=lab, seeds=2, patch={"epochs": 1})
+    path = fleet.path / members.NAME
+    first, second = map(json.loads, path.read_text().splitlines())
+    second |= {"patch": {"optim.lr": "\x1b[2J"}, "final": {"lo\x1b[31mss": 1.0}, "reason": "\x1b]0;owned\x07"}
+    path.write_text(f"{json.dumps(first)}\n{json.dumps(second)}\n")
+    for words in (
+        ["show", f"{fleet.id}#1"],
+        ["show", fleet.id],
+        ["compare", f"{fleet.id}#0", f"{fleet.id}#1"],
+    ):
+        assert main([*words, "--lab", str(lab.path)]) == 0
+    text = capsys.readouterr().out
+    assert "optim.lr" in text and not {"\x1b", "\x07"} & set(text)
+
+
 def test_evaluating_names_the_member_whose_settings_are_not_taken(lab: Lab) -> None:
     """Somebody's table may hold settings that the recipe does not have."""
     (fleet,) = train(lab=lab, seeds=2, patch={"epochs": 1})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from epochal.cli.output import number, print_json, print_table
+from epochal.cli.output import clean, number, print_json, print_table
 from epochal.cli.parsing import Parser
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _print(comparison: Comparison) -> None:
     from epochal.settings.check import shown
 
     a, b = comparison.a, comparison.b
-    print(f"{_named(a)}\n{_named(b)}\n")
+    print(clean(f"{_named(a)}\n{_named(b)}\n"))
     if comparison.settings:
         rows = [(key, shown(old), shown(new)) for key, (old, new) in comparison.settings.items()]
         print_table(("setting", a.label, b.label), rows)
@@ -52,14 +52,17 @@ def _print(comparison: Comparison) -> None:
     if measured:
         print_table(("metric", "better", a.label, b.label, "difference"), measured)
     if comparison.refused:
-        print(f"\nnot compared, because the loss is defined differently: {', '.join(comparison.refused)}")
+        refused = clean(", ".join(comparison.refused))
+        print(f"\nnot compared, because the loss is defined differently: {refused}")
         for phase, formulas in comparison.definitions.items():
             for side, formula in zip((a, b), formulas, strict=True):
-                print(f"  {phase} of {side.label}: {formula or 'none'}")
+                print(clean(f"  {phase} of {side.label}: {formula or 'none'}"))
         others = ", ".join(row.metric for row in comparison.metrics if row.a and row.b)
-        print(f"compare instead: {others or 'nothing yet; `epochal evaluate RUN` measures what compares'}")
+        print(
+            f"compare instead: {clean(others) or 'nothing yet; `epochal evaluate RUN` measures what compares'}"
+        )
     for warning in comparison.warnings:
-        print(f"note: {warning}")
+        print(clean(f"note: {warning}"))
 
 
 def _named(side: Side) -> str:

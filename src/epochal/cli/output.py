@@ -21,6 +21,7 @@ def print_json(value: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> None:
     """Prints rows under their columns; None is shown as a dash."""
+    columns, title = [clean(column) for column in columns], clean(title)
     cells = [[clean("–" if cell is None else str(cell)) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _rich_table(columns, cells, title)
