@@ -140,7 +140,18 @@ def test_slow_steps_are_timed_one_by_one(trial: Any, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(precision, "_race", race)
     monkeypatch.setattr(precision, "_SLOW_STEP_S", 0.0)
-    assert trial(threads=None)[0].threads == precision.plain().threads and asked == [True]
+    said: list[str] = []
+    assert trial(threads=None, say=said.append)[0].threads == precision.plain().threads and asked == [True]
+    assert len(said) == 1 and "trying 5 ways" in said[0]
+
+
+def test_a_short_training_of_slow_steps_is_not_tried(trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three steps of seconds each take less than a trial: they are done the plain way, and nothing is kept."""
+    monkeypatch.setattr(precision, "_SLOW_STEP_S", 0.0)
+    choices, how = trial(steps=15)
+    assert choices == PLAIN and "so few steps" in how and not trial.raced
+    trial(steps=16)
+    assert len(trial.raced) == 1
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])

@@ -219,6 +219,8 @@ class Session:
                 precision=precision,
                 threads=threads,
                 key=f"{self.recipe.name}/{_shapes(self.nets)}/{self.task.batch_size}",
+                steps=self._steps(),
+                say=self.progress.line,
             )
         if self.device.type == "cpu":
             torch.set_num_threads(choices.threads)
@@ -236,6 +238,12 @@ class Session:
         if self.task.data.get("drawn"):
             self.progress.line(f"data: {self.task.data.get('name')}, drawn by Epochal: not real data")
         return choices
+
+    def _steps(self) -> int:
+        """Optimiser steps of the whole training."""
+        epochs: int = self.settings.epochs
+        steps = epochs * self.task.repeat * math.ceil(self.items / self.task.batch_size)
+        return steps if self.settings.steps is None else min(steps, self.settings.steps)
 
     def go(self) -> None:
         """Trains to the end."""

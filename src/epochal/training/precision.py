@@ -75,6 +75,8 @@ def choose(
     precision: str = "auto",
     threads: int | None = None,
     key: str = "",
+    steps: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> tuple[Choices, str]:
     """The fastest candidate that agrees with the plain path, and a sentence on how it was found.
 
@@ -86,6 +88,8 @@ def choose(
         precision: auto, float32 or bfloat16 (a fixed precision still has its layout and layers chosen).
         threads: fixed number of threads, or None to try one thread against all.
         key: names the recipe and its shapes; the choice is cached under machine and key.
+        steps: how many the training has: a trial that takes longer than what it could save is left out.
+        say: told when the trial will take a while.
     """
     pool = candidates(device, precision, threads)
     store = _Store(device, f"{key}/{precision}/{threads}")
@@ -94,7 +98,14 @@ def choose(
         return cached, "measured before on this machine"
     busy = _busy()
     entrants = {pool[0]: _learner(make, device, pool[0])}
-    slow = _seconds(entrants[pool[0]], batches[:1], device, pool[0])[0] > _SLOW_STEP_S
+    seconds = _seconds(entrants[pool[0]], batches[:1], device, pool[0])[0]
+    slow = seconds > _SLOW_STEP_S
+    if slow:
+        # Each candidate is looked at once, warmed up and timed: three steps.
+        cost = 3 * len(pool)
+        if steps is not None and steps <= cost:
+            return pool[0], "so few steps that a trial of faster ways would take longer"
+        say(f"trying {len(pool)} ways of computing for about {cost * seconds:.0f} s; the fastest is kept")
     if threads is None and device.type == "cpu" and pool[0].threads > 1 and not slow:
         pool += [replace(candidate, threads=1) for candidate in pool[1:]]
     reference = _probe(make, batches[0], device, pool[0])
@@ -105,7 +116,7 @@ def choose(
     times = _race(entrants, batches, device, one_by_one=slow)
     best = min(times, key=lambda c: times[c])
     ratio = times[pool[0]] / times[best]
-    how = f"{ratio:.1f}x the speed of {pool[0]}" if best != pool[0] else "nothing tried was faster"
+    how = f"{ratio:.1f}x the speed of {pool[0]}" if best != pool[0] else "no other way tried was faster"
     if busy:
         return best, f"{how}; other programs were busy, so the next run measures again"
     store.put(best)
