@@ -132,11 +132,11 @@ def augmentation(wanted: Augment) -> Callable[[torch.Tensor, torch.Generator], t
 def optimiser(settings: Settings, items: int) -> Optimiser:
     """The optimiser with its schedule over the whole training on `items` images."""
     wanted, steps = settings.optim, classifier.total_steps(settings, items)
-    schedule = {
-        "constant": lambda: None,
-        "cosine": lambda: schedules.cosine(steps),
-        "one-cycle": lambda: schedules.one_cycle(steps),
-    }[wanted.schedule]()
+    schedule = None
+    if wanted.schedule == "cosine":
+        schedule = schedules.cosine(steps)
+    elif wanted.schedule == "one-cycle":
+        schedule = schedules.one_cycle(steps)
     return Optimiser(
         wanted.name,
         lr=wanted.lr,
