@@ -93,10 +93,10 @@ def choose(
     """
     pool = candidates(device, precision, threads)
     store = _Store(device, f"{key}/{precision}/{threads}")
-    cached = store.get()
+    busy = _busy()
+    cached = store.get(busy)
     if cached is not None:
         return cached, "measured before on this machine"
-    busy = _busy()
     entrants = {pool[0]: _learner(make, device, pool[0])}
     seconds = _seconds(entrants[pool[0]], batches[:1], device, pool[0])[0]
     slow = seconds > _SLOW_STEP_S
@@ -117,9 +117,9 @@ def choose(
     best = min(times, key=lambda c: times[c])
     ratio = times[pool[0]] / times[best]
     how = f"{ratio:.1f}x the speed of {pool[0]}" if best != pool[0] else "no other way tried was faster"
+    store.put(best, busy)
     if busy:
-        return best, f"{how}; other programs were busy, so the next run measures again"
-    store.put(best)
+        return best, f"{how}; other programs were busy: measured again when they are not"
     return best, how
 
 
@@ -196,26 +196,32 @@ def _learner(make: MakeTask, device: torch.device, choices: Choices) -> TorchLea
 
 
 class _Store:
-    """The cache of choices: one JSON file per machine and key; losing it costs one trial."""
+    """The cache of choices: one JSON file per machine and key; losing it costs one trial.
+
+    What was measured while other programs were busy serves as long as they are.
+    """
 
     def __init__(self, device: torch.device, key: str) -> None:
         machine = f"{devices.describe(device)}/{_cores()}/{torch.__version__}"
         name = hashlib.sha256(f"{machine}/{key}".encode()).hexdigest()[:16]
         self.path: Path = cache_folder() / "choices" / f"{name}.json"
 
-    def get(self) -> Choices | None:
-        with suppress(OSError, ValueError, TypeError):
-            return Choices(**json.loads(self.path.read_text()))
+    def get(self, busy: bool) -> Choices | None:
+        with suppress(OSError, ValueError, TypeError, AttributeError):
+            kept = json.loads(self.path.read_text())
+            measured_busy = kept.pop("busy", False)
+            choices = Choices(**kept)
+            return choices if busy or not measured_busy else None
         return None
 
-    def put(self, choices: Choices) -> None:
+    def put(self, choices: Choices, busy: bool) -> None:
         with suppress(OSError, EpochalError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            atomic.write_json(self.path, asdict(choices))
+            atomic.write_json(self.path, {**asdict(choices), "busy": busy})
 
 
 def _busy() -> bool:
-    """Whether other programs used over half of the cores in the last minute; what is measured then is not kept."""
+    """Whether over half of the cores were used in the last minute: what is measured then is not to be trusted."""
     return hasattr(os, "getloadavg") and os.getloadavg()[0] > _cores() / 2
 
 
