@@ -183,7 +183,10 @@ def tissue(rng: np.random.Generator) -> tuple[Array, Array]:
 
 
 def stained_cells(rng: np.random.Generator) -> tuple[Array, Array]:
-    """One field: image (256, 256, 3) uint8; mask (256, 256) uint8, 0 = background, 1 … 20 = kind, 255 = rim (void)."""
+    """One field: image (256, 256, 3) uint8; mask (256, 256) uint8, 0 = background, 1 … 20 = kind, 255 = rim (void).
+
+    Each form has its texture: round cells are smooth, long ones banded, lobed ones granular, rings hollow.
+    """
     import numpy as np
     from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter
 
@@ -192,7 +195,7 @@ def stained_cells(rng: np.random.Generator) -> tuple[Array, Array]:
     mask = np.zeros((SIDE, SIDE), np.uint8)
     owner = np.zeros((SIDE, SIDE), np.uint8)
     here = rng.choice(len(KINDS), 5, replace=False)  # a field holds few kinds, as a photograph does
-    texture = _clouds(rng, 2.5)
+    texture, granules = _clouds(rng, 2.5), _clouds(rng, 1.2) > 0.9
     for number, centre in enumerate(rng.uniform(0, SIDE, (rng.integers(5, 14), 2)), start=1):
         kind = int(rng.choice(here))
         stain, form = KINDS[kind].split()
@@ -201,6 +204,10 @@ def stained_cells(rng: np.random.Generator) -> tuple[Array, Array]:
         inside = (depth > 0) & ((depth < 0.5) if form == "ring" else True)
         colour = np.array(STAINS[stain], np.float32) + 0.03 * rng.standard_normal(3, np.float32)
         shade = 1 + 0.08 * texture[where] - 0.15 * depth
+        if form == "long":
+            shade += 0.15 * np.sin(32 * depth)
+        elif form == "lobed":
+            shade -= 0.4 * granules[where]
         image[where] = np.where(inside[..., None], colour * shade[..., None], image[where])
         mask[where] = np.where(inside, kind + 1, mask[where])
         owner[where] = np.where(inside, number, owner[where])
@@ -237,5 +244,5 @@ STAINED_CELLS = DrawnSource(
     items=STAINED_ITEMS,
     draw=lambda: draw(STAINED_ITEMS, stained_cells),
     seed=SEED,
-    edition=1,
+    edition=2,
 )
