@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from results_page import RESULTS, Page, evaluated, keep_records, origin, seconds, spread, trained
+import records
+from results_page import RESULTS, Page, evaluated, origin, seconds, spread, trained
 
 from epochal.journal import Lab, Run
 from epochal.systems import recipes
@@ -77,7 +78,7 @@ def main() -> int:
     top1(page, groups, lab)
     each_run(page, groups, lab)
     speed(page)
-    keep_records(every, Path(options.out).parent / "records")
+    records.keep(every, Path(options.out).parent / "records")
     return page.write(Path(options.out))
 
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from results_page import RESULTS, Page, evaluated, keep_records, spread, trained
+import records
+from results_page import RESULTS, Page, evaluated, spread, trained
 
 from epochal import settings
 from epochal.journal import Lab, Run, environment
@@ -73,7 +74,7 @@ def main() -> int:
             kept = out.parent / f"{NAME}-{picture.replace('_', '-')}.png"
             shutil.copyfile(drawn, kept)
             page.say("", f"![{what}, seed {runs[0].seed}]({kept.name})")
-    keep_records(runs, out.parent / "records")
+    records.keep(runs, out.parent / "records")
     return page.write(out)
 
 

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import sys
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean, stdev
+
+import records
+from results_page import Page, origin
 
 import epochal
 from epochal.folders import cache_folder
@@ -56,40 +58,18 @@ def main() -> int:
             if "test" not in run.meta["evaluation"]:
                 epochal.evaluate(run.id, lab=lab)
                 run.reload()
-    page = Page()
-    page.say("# cvae-digits on MNIST: reproduced against reported", "")
-    page.say(*origin(by_version))
+    page = Page(
+        "cvae-digits on MNIST: reproduced against reported",
+        "python benchmarks/cvae_digits_results.py --lab LAB --evaluate",
+    )
+    page.say(*about(by_version))
     final_losses(page, by_version)
     for version in CURVES:
         epochs(page, version, by_version, out)
     claims(page, by_version)
     quality(page, by_version)
-    (out / "cvae-digits.md").write_text("\n".join(page.lines) + "\n", encoding="utf-8")
-    keep_records(by_version, out / "records")
-    print(out / "cvae-digits.md")
-    for miss in page.misses:
-        print(f"not met: {miss}", file=sys.stderr)
-    return 1 if page.misses else 0
-
-
-class Page:
-    """The Markdown being written, and what fell short."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.misses: list[str] = []
-
-    def say(self, *lines: str) -> None:
-        self.lines += lines
-
-    def table(self, head: list[str], rows: list[list[str]]) -> None:
-        self.say("| " + " | ".join(head) + " |", "|" + " --- |" * len(head))
-        self.say(*("| " + " | ".join(row) + " |" for row in rows), "")
-
-    def verdict(self, what: str, met: bool) -> str:
-        if not met:
-            self.misses.append(what)
-        return "yes" if met else "**no**"
+    records.keep((run for group in by_version.values() for run in group), out / "records")
+    return page.write(out / "cvae-digits.md")
 
 
 def finished(lab: Lab) -> dict[str, list[Run]]:
@@ -116,24 +96,18 @@ def reported() -> dict[str, dict[int, float]]:
     return curves
 
 
-def origin(by_version: dict[str, list[Run]]) -> list[str]:
+def about(by_version: dict[str, list[Run]]) -> list[str]:
     """What was run where."""
     runs = [run for group in by_version.values() for run in group]
     if not runs:
-        return ["No finished run yet.", ""]
-    machine, choices = runs[0].meta["environment"], runs[0].meta["choices"]
-    commits = sorted({str((run.meta["git"] or {}).get("commit"))[:12] for run in runs} - {"None"})
+        return ["No finished run yet."]
     seeds = ", ".join(f"{version}: {len(group)}" for version, group in by_version.items())
     return [
-        "Written by `python benchmarks/cvae_digits_results.py --lab LAB --evaluate` from runs of "
-        "`epochal run cvae-digits VERSION --data.source mnist`.",
+        "The runs: `epochal run cvae-digits VERSION --data.source mnist`.",
         "",
         f"- seeds: {seeds}",
-        f"- machine: {machine.get('cpu')}, {machine.get('cores')} core(s) a run; torch {machine['packages']['torch']}; "
-        f"{choices.get('precision')}, {choices.get('layers')} layers, {choices.get('threads')} thread(s) a run",
-        f"- code: {', '.join(f'commit {commit}' for commit in commits) or 'commit not recorded'}",
+        *origin(runs),
         "- loss: mean over an epoch's images in train mode (dropout on, L2 penalty included), as in the reference",
-        "",
     ]
 
 
@@ -160,7 +134,7 @@ def curves_of(version: str, by_version: dict[str, list[Run]]) -> dict[str, dict[
 
 def final_losses(page: Page, by_version: dict[str, list[Run]]) -> None:
     """Last epoch's training loss of every version."""
-    page.say("## Final training loss", "")
+    page.section("Final training loss")
     rows = []
     for version in recipes.find("cvae-digits").versions:
         curves = curves_of(version.name, by_version)
@@ -171,7 +145,7 @@ def final_losses(page: Page, by_version: dict[str, list[Run]]) -> None:
             continue
         values = [curve[max(curve)] for curve in curves.values()]
         off = 100 * (mean(values) / wanted - 1)
-        met = page.verdict(f"{version.name}: final loss {off:+.2f} %", abs(off) <= TOLERANCE)
+        met = page.target(f"{version.name}: final loss {off:+.2f} %", abs(off) <= TOLERANCE)
         spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
         epochs_done = str(max(max(curve) for curve in curves.values()))
         rows.append(
@@ -192,10 +166,10 @@ def final_losses(page: Page, by_version: dict[str, list[Run]]) -> None:
 
 def epochs(page: Page, version: str, by_version: dict[str, list[Run]], out: Path) -> None:
     """Epoch by epoch, the mean of the seeds beside the reported curve."""
-    page.say(f"## {version}, epoch by epoch", "")
+    page.section(f"{version}, epoch by epoch")
     curves, wanted = curves_of(version, by_version), reported()[version]
     if not curves:
-        page.say("No finished run yet.", "")
+        page.say("No finished run yet.")
         return
     rows, worst = [], 0.0
     for epoch, value in wanted.items():
@@ -213,19 +187,19 @@ def epochs(page: Page, version: str, by_version: dict[str, list[Run]], out: Path
         )
     page.table(["epoch", *curves, "mean", "reported", "difference"], rows)
     complete = len(curves) >= 3
-    met = page.verdict(
+    met = page.target(
         f"{version}: epochs from the 2nd within 2 % over three seeds", complete and worst <= TOLERANCE
     )
     page.say(
-        f"Largest difference from the 2nd epoch on: {worst:.2f} % over {len(curves)} seeds; within 2 %: {met}.",
         "",
+        f"Largest difference from the 2nd epoch on: {worst:.2f} % over {len(curves)} seeds; within 2 %: {met}.",
     )
     series = {name.split(" (")[0]: (list(curve), list(curve.values())) for name, curve in curves.items()}
     series["reported"] = (list(wanted), list(wanted.values()))
     picture = out / f"cvae-digits-{version}.png"
     title = f"cvae-digits {version}: training loss against the reported curve"
     figures.draw(Curves(series, title=title, x_axis="epoch", y_axis="loss per image"), picture)
-    page.say(f"![{title}]({picture.name})", "")
+    page.say("", f"![{title}]({picture.name})")
 
 
 def tested(group: list[Run], metric: str) -> list[float]:
@@ -234,7 +208,7 @@ def tested(group: list[Run], metric: str) -> list[float]:
 
 def claims(page: Page, by_version: dict[str, list[Run]]) -> None:
     """The reference log's two remarks, checked with numbers."""
-    page.say("## The log's claims in numbers", "")
+    page.section("The log's claims in numbers")
     for metric, first, second, claim, what in (
         (
             "ones_width",
@@ -250,7 +224,7 @@ def claims(page: Page, by_version: dict[str, list[Run]]) -> None:
             page.say(f"- {what}: not evaluated yet.")
             page.misses.append(f"claim on {metric}: runs missing")
             continue
-        holds = page.verdict(f"claim: {what}", claim(mean(a), mean(b)))
+        holds = page.target(f"claim: {what}", claim(mean(a), mean(b)))
         page.say(
             f"- {what}: {metric} {mean(a):.4f} (n = {len(a)}) for {first}, {mean(b):.4f} (n = {len(b)}) "
             f"for {second}: holds: {holds}."
@@ -259,13 +233,12 @@ def claims(page: Page, by_version: dict[str, list[Run]]) -> None:
         "",
         "`ones_width` is the stroke width of sampled 1s divided by that of the other digits at equal t (1: no "
         "thicker); `greyness` the mean of 4y(1 - y) over the pixels of 10,000 samples.",
-        "",
     )
 
 
 def quality(page: Page, by_version: dict[str, list[Run]]) -> None:
     """What `evaluate` measured; model-4 has targets."""
-    page.say("## Quality, by `epochal evaluate`", "")
+    page.section("Quality, by `epochal evaluate`")
     judge(page)
     recipe = recipes.find("cvae-digits")
     rows = []
@@ -278,14 +251,14 @@ def quality(page: Page, by_version: dict[str, list[Run]]) -> None:
             cells.append(f"{mean(values):.4g}{spread}" if values else "–")
         rows.append([f"{metric} ({what.better} is better)", what.what.replace("|", "\\|"), *cells])
     page.table(["metric", "what", *(v.name for v in recipe.versions)], rows)
+    page.say("")
     for metric, least in (("label_accuracy", 0.98), ("thickness_r2", 0.9)):
         values = tested(by_version.get("model-4", []), metric)
         if not values:
             page.misses.append(f"model-4 {metric}: not evaluated")
             continue
-        met = page.verdict(f"model-4: {metric} {mean(values):.4f} < {least}", mean(values) >= least)
+        met = page.target(f"model-4: {metric} {mean(values):.4f} < {least}", mean(values) >= least)
         page.say(f"- model-4, {metric} >= {least}: {mean(values):.4f} (n = {len(values)}): {met}")
-    page.say("")
 
 
 def judge(page: Page) -> None:
@@ -300,28 +273,12 @@ def judge(page: Page) -> None:
     if not accuracies:
         page.misses.append("the judge is not evaluated")
         return
-    met = page.verdict(f"judge: accuracy {accuracies[0]:.4f}", accuracies[0] >= 0.992)
+    met = page.target(f"judge: accuracy {accuracies[0]:.4f}", accuracies[0] >= 0.992)
     page.say(
         "Samples are read by `digit-judge`, trained on the 60,000 training images by the same engine: "
         f"{accuracies[0]:.2%} of the 10,000 real test images right; >= 99.2 %: {met}.",
         "",
     )
-
-
-def keep_records(by_version: dict[str, list[Run]], folder: Path) -> None:
-    """run.json and the epoch lines of every run behind the table."""
-    for run in (run for group in by_version.values() for run in group):
-        (folder / run.id).mkdir(parents=True, exist_ok=True)
-        lines = [line for line in run.metrics() if line["scope"] == "epoch"]
-        (folder / run.id / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        meta = {
-            key: value for key, value in run.meta.items() if key not in ("command", "process", "recipe_file")
-        }
-        meta["data"] = {
-            key: value for key, value in meta["data"].items() if key != "source"
-        }  # a path of that machine
-        meta["settings"] = {**meta["settings"], "data": {**meta["settings"]["data"], "dir": None}}
-        (folder / run.id / "run.json").write_text(json.dumps(meta, indent=1) + "\n")
 
 
 if __name__ == "__main__":

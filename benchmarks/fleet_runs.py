@@ -1,15 +1,11 @@
-"""What the pages of networks trained many at once share: a named experiment's run, its members, its record."""
+"""What the pages of networks trained many at once share: a named experiment's run, and its members."""
 
 from __future__ import annotations
 
-import csv
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from results_page import RESULTS
 
 import epochal
 from epochal.journal import Lab, Run
@@ -82,37 +78,3 @@ def picture(run: Run, stem: str, page: Path, name: str) -> str:
     target = page.parent / f"{page.stem}-{name}.png"
     shutil.copyfile(run.figures_dir / f"{stem}.png", target)
     return target.name
-
-
-def keep_fleets(runs: Sequence[Run], folder: Path = RESULTS / "records") -> None:
-    """run.json and a table of the members of every fleet, without the paths of the machine that made them."""
-    for run in runs:
-        if run.members:
-            _keep(run, folder / run.id)
-
-
-def _keep(run: Run, kept: Path) -> None:
-    kept.mkdir(parents=True, exist_ok=True)
-    hidden = ("command", "process", "recipe_file")
-    meta = {key: value for key, value in run.meta.items() if key not in hidden}
-    meta["data"] = {key: value for key, value in meta["data"].items() if key != "source"}
-    meta["settings"] = {**meta["settings"], "data": {**meta["settings"]["data"], "dir": None}}
-    (kept / "run.json").write_text(json.dumps(meta, indent=1) + "\n")
-    lines = roster.read(run)
-    patched, measured = ([*dict.fromkeys(k for line in lines for k in line[of])] for of in ("patch", "final"))
-    with (kept / "members.csv").open("w", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["seed", *patched, "status", "steps", "reached", *measured])
-        table.writerows(_row(line, patched, measured) for line in lines)
-
-
-def _row(line: Mapping[str, Any], patched: Sequence[str], measured: Sequence[str]) -> list[Any]:
-    numbers = (line["final"].get(key) for key in measured)
-    return [
-        line["seed"],
-        *(line["patch"].get(key) for key in patched),
-        line["status"],
-        line["steps"],
-        line["reached"],
-        *(f"{number:.6g}" if isinstance(number, float) else number for number in numbers),
-    ]

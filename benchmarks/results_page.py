@@ -6,7 +6,6 @@ ones are resumed, and what is evaluated stays evaluated.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -135,16 +134,3 @@ def _choices(meta: Mapping[str, Any]) -> str:
     c = meta["choices"]
     many = "s" * (c["threads"] > 1)
     return f"{c['precision']}, {c['layout']}, {c['layers']} layers, {c['threads']} thread{many} a run"
-
-
-def keep_records(runs: Sequence[Run], folder: Path = RESULTS / "records") -> None:
-    """run.json and the epoch lines of every run behind a page, without the paths of the machine that made them."""
-    for run in runs:
-        (folder / run.id).mkdir(parents=True, exist_ok=True)
-        lines = [line for line in run.metrics() if line["scope"] == "epoch"]
-        (folder / run.id / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        hidden = ("command", "process", "recipe_file")
-        meta = {key: value for key, value in run.meta.items() if key not in hidden}
-        meta["data"] = {key: value for key, value in meta["data"].items() if key != "source"}
-        meta["settings"] = {**meta["settings"], "data": {**meta["settings"]["data"], "dir": None}}
-        (folder / run.id / "run.json").write_text(json.dumps(meta, indent=1) + "\n")

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from results_page import RESULTS, Page, evaluated, keep_records, seconds, spread, trained
+import records
+from results_page import RESULTS, Page, evaluated, seconds, spread, trained
 
 from epochal.journal import Lab, Run
 from epochal.systems import recipes
@@ -58,7 +59,7 @@ def main() -> int:
     pictures(page, groups, out.parent)
     differences(page)
     page.target(f"{len(SEEDS)} finished runs of each version", len(every) == len(SEEDS) * len(versions))
-    keep_records(every, out.parent / "records")
+    records.keep(every, out.parent / "records")
     for run in every:
         thin(out.parent / "records" / run.id / "metrics.jsonl")
     return page.write(out)

@@ -16,7 +16,8 @@ from statistics import mean, median
 from typing import Any
 
 import numpy as np
-from results_page import RESULTS, Page, evaluated, keep_records, origin, seconds, spread, trained
+import records
+from results_page import RESULTS, Page, evaluated, origin, seconds, spread, trained
 
 from epochal.evidence.metrics import segmentation as m
 from epochal.journal import Lab, Run
@@ -73,7 +74,7 @@ def main() -> int:
         page.misses.append(
             f"fewer than {options.seeds} seeds: {len(nuclei)} nuclei, {len(membranes)} membranes"
         )
-    keep_records([*nuclei, *membranes, *drawn], out / "records")
+    records.keep([*nuclei, *membranes, *drawn], out / "records")
     return page.write(out / "segmentation.md")
 
 

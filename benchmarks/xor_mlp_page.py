@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fleet_runs import Experiments, Missing, cells, keep_fleets, made_with, picture
+import records
+from fleet_runs import Experiments, Missing, cells, made_with, picture
 from results_page import Page, seconds
 
 import epochal
@@ -52,7 +53,7 @@ def page(lab: Lab, out: Path, *, only_found: bool) -> Page:
     if experiments.runs:
         page.section("Made with")
         page.say(*made_with(experiments.runs))
-    keep_fleets(experiments.runs, out.parent / "records")
+    records.keep([run for run in experiments.runs if run.members], out.parent / "records")
     return page
 
 
