@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from epochal.errors import EpochalError
 from epochal.training import checkpoint, engine
@@ -213,6 +214,23 @@ def test_the_callers_random_state_is_untouched(bench: Any) -> None:
     run = bench.train("one-phase", bench.Settings(epochs=1))
     engine.load(bench.recipes["one-phase"](bench.Probe()), run, device="cpu", settings=bench.Settings())
     assert torch.equal(torch.get_rng_state(), before) and torch.get_num_threads() == threads
+
+
+def test_threads_bind_numpys_matrix_products(bench: Any) -> None:
+    """`threads` holds for NumPy's BLAS while it trains, is recorded for a resume, and ends with the training."""
+    seen = []
+    with threadpool_limits(2, user_api="blas"):
+        run = bench.train(
+            "numpy-step", probe=bench.Probe(at=lambda step, batch: seen.append(blas_threads())), threads=1
+        )
+        assert blas_threads() == {2}
+    assert seen and all(threads == {1} for threads in seen)
+    assert run.meta["choices"]["threads"] == 1
+
+
+def blas_threads() -> set[int]:
+    """Threads of the libraries that multiply NumPy's matrices."""
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
 
 def test_validation_leaves_no_trace(bench: Any) -> None:

@@ -222,14 +222,16 @@ class Session:
                 steps=self._steps(),
                 say=self.progress.line,
             )
+        numpy = self.task.stepper is not None  # what is chosen is torch's
         if self.device.type == "cpu":
             torch.set_num_threads(choices.threads)
-        numpy = self.task.stepper is not None  # what is chosen is torch's
         if not (resume and saved):
             self.run.update(
                 device=str(self.device),
                 precision=None if numpy else choices.precision,
-                choices={"arithmetic": how} if numpy else {**asdict(choices), "how": how},
+                choices={"arithmetic": how, "threads": choices.threads}
+                if numpy
+                else {**asdict(choices), "how": how},
                 data=dict(self.task.data),
                 loss_definition=definitions(self.task),
             )
@@ -257,7 +259,7 @@ class Session:
         items, steps_a_pass = self.items * self.task.repeat, math.ceil(self.items / self.task.batch_size)
         log_every = max(1, math.ceil(steps_a_pass * self.task.repeat / _LOGS_AN_EPOCH))
         try:
-            with _interruptible() as interrupted:
+            with _interruptible() as interrupted, _blas_threads(self.choices.threads):
                 while not place.done:
                     self._begin_epoch()
                     while place.item < items:
@@ -526,6 +528,15 @@ def definitions(task: Task) -> dict[str, str]:
 def _shapes(nets: Nets) -> str:
     shapes = {f"{n}.{k}": list(p.shape) for n, net in nets.items() for k, p in net.named_parameters()}
     return hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@contextmanager
+def _blas_threads(threads: int) -> Iterator[None]:
+    """NumPy's matrix products on so many threads: how one is split decides its last bits, so a resume keeps it."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(threads, user_api="blas"):
+        yield
 
 
 @contextmanager
