@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import nan, sqrt
+from math import isfinite, nan, sqrt
 from typing import Any
 
 from epochal import settings
@@ -17,6 +17,7 @@ from epochal.errors import UsageError
 from epochal.journal import Run
 
 _NAMED = 5  # runs that a warning names
+_NOISE = 1e-12  # a spread of so small a share of the mean is that of rounding in float64
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,15 @@ class Summary:
         mean = sum(values) / len(values)
         if len(values) == 1:
             return cls(mean, nan, 1)
+        if min(values) == max(values):  # a mean of equal numbers is rounded, and would seem to spread
+            return cls(values[0], 0.0, len(values))
         return cls(mean, sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1)), len(values))
 
     def __str__(self) -> str:
-        return f"{self.mean:.6g}" if self.n == 1 else f"{self.mean:.6g} ± {self.sd:.2g}"
+        if self.n == 1:
+            return f"{self.mean:.6g}"
+        spreads = self.sd > _NOISE * abs(self.mean) or not isfinite(self.sd)
+        return f"{self.mean:.6g} ± {self.sd if spreads else 0:.2g}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `sd` is None for one run."""
