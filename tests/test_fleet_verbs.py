@@ -116,6 +116,8 @@ def test_a_recipe_that_stacks_nothing_trains_its_grid_one_by_one(lab: Lab) -> No
     runs = train(
         recipe=ALONE, lab=lab, seeds=2, patch={"epochs": 1}, grid={"lr": [0.01, 0.02], "loss.weight": [0.5]}
     )
+    (fleet,) = train(lab=lab, seeds=2, grid={"stop.loss": [None]}, patch={"epochs": 1})
+    assert fleet.name == "loss-none"  # as people write it, not as Python does
     names = ["lr-0.01-weight-0.5"] * 2 + ["lr-0.02-weight-0.5"] * 2
     assert [(run.name, run.seed) for run in runs] == list(zip(names, (0, 1, 0, 1), strict=True))
     assert runs[3].patch == {"epochs": (2, 1), "lr": (0.01, 0.02), "loss.weight": (0.0, 0.5)}
@@ -170,6 +172,52 @@ def test_a_fleet_is_shown_by_its_groups(trained: Lab) -> None:
         losses = [one.meta["final"]["loss"] for one in own]
         assert group["final"]["loss"]["mean"] == pytest.approx(sum(losses) / 3)
     json.dumps(about, default=str)
+
+
+def test_a_fleet_is_told_with_what_its_members_vary(
+    lab: Lab, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Settings and losses of one member never pass for those of all, in `show`, its JSON and both logs."""
+    (fleet,) = train(lab=lab, seeds=2, grid={"optim.decay": [0, 0.5], "optim.lr": [0.3]}, patch={"epochs": 1})
+    about = api.show(fleet.id, lab=lab)
+    assert about["varied"] == {"optim.decay": [0.0, 0.5], "optim.lr": [0.3]}
+    formulas = [group["loss_definition"] for group in about["groups"]]
+    assert formulas == [{"step": "mean (ŷ - y)² + 0·w²"}, {"step": "mean (ŷ - y)² + 0.5·w²"}]
+    assert main(["show", fleet.id, "--lab", str(lab.path)]) == 0
+    text = capsys.readouterr().out
+    assert "optim.decay=varied: 0, 0.5" in text and "optim.lr=0.3" in text
+    assert "optim.decay: 0 → varied: 0, 0.5" in text and "optim.lr: 0.05 → 0.3" in text
+    assert "differs between members" in text and "+ 0·w²" in text and "+ 0.5·w²" in text
+    for lang, varied in (("en", "varied"), ("ko", "여러 값")):
+        log = api.log(RECIPE, lang=lang, out=tmp_path / f"{lang}.md", lab=lab).read_text()
+        assert (
+            f"| **`optim.decay`** | **`{varied}: 0, 0.5`** |" in log
+            and "| **`optim.lr`** | **`0.3`** |" in log
+        )
+        assert "- `mean (ŷ - y)² + 0.5·w²`" in log
+        assert "| plain (optim.decay = 0, optim.lr = 0.3) |" in log and "| plain (optim.decay = 0.5, " in log
+
+
+def test_many_values_of_a_setting_are_cut() -> None:
+    """The first ones and their number; values that only differ in their type are one setting's."""
+    lines = [{"patch": {"optim.lr": k / 10}} for k in range(20)] * 2
+    (values,) = members.varied(lines).values()
+    assert members.varied_text(values) == "varied: 0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, … (20)"
+
+
+def test_the_log_compares_a_fleet_with_other_runs(lab: Lab) -> None:
+    """What was measured of its members stands in the tables over all versions, over its seeds."""
+    train(lab=lab, seeds=3, patch={"epochs": 1})
+    api.evaluate("last", lab=lab)
+    text = api.log(RECIPE, lab=lab).read_text()
+    assert "No run was evaluated yet" not in text
+    (row,) = [
+        line
+        for line in text.splitlines()
+        if line.startswith("| plain | ") and " 3 | " in line and "A" not in line
+    ]
+    (group,) = api.show("last", lab=lab)["groups"]
+    assert f"{group['evaluation']['test']['slope_error']['mean']:.6g} ± " in row
 
 
 def test_where_one_network_is_meant_a_fleet_is_refused(trained: Lab) -> None:
@@ -321,6 +369,10 @@ def test_runs_and_members_become_frames(trained: Lab) -> None:
     """A fleet is one row among runs; its members are rows of their own."""
     pytest.importorskip("pandas")
     assert len(epochal.runs(trained).to_frame()) == 1
+    (fleet,) = epochal.runs(trained).to_frame().to_dict("records")
+    assert fleet["members"] == 6
+    whole = epochal.runs(trained).to_frame(members=True)
+    assert len(whole) == 6 and whole["final.loss"].notna().all() and not whole["members"].any()
     frame = epochal.members("last", lab=trained).to_frame()
     assert sorted(frame["settings.optim.lr"].unique()) == [0.01, 0.2] and frame["final.loss"].notna().all()
 
@@ -337,12 +389,19 @@ def test_the_log_tells_of_the_groups(trained: Lab, tmp_path: Path) -> None:
     assert "6 networks in one run, seeds 0–2" in (tmp_path / "en.md").read_text()
 
 
-def test_a_spoilt_table_of_members_keeps_no_log_from_being_written(lab: Lab) -> None:
-    """What is wrong stands where the fleet's numbers would; everything else is told as ever."""
+def test_a_spoilt_table_of_members_keeps_nothing_from_being_told(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong stands where the fleet's numbers would; log and listings tell everything else as ever."""
     (fleet,) = train(lab=lab, seeds=2, patch={"epochs": 1})
     (fleet.path / members.NAME).write_text("<html>\n")
     text = api.log(RECIPE, lab=lab).read_text()
     assert "cannot be read: its members.jsonl" in text and fleet.id in text
+    capsys.readouterr()
+    assert main(["list", "--lab", str(lab.path)]) == 0 and fleet.id in capsys.readouterr().out
+    assert main(["list", "--json", "--lab", str(lab.path)]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["runs"]
+    assert "cannot be read" in row["reason"] and row["groups"] == []
 
 
 def test_what_resume_advises_for_a_fleet_can_be_done(lab: Lab) -> None:
@@ -403,9 +462,13 @@ def test_the_command_line_says_what_a_fleet_is(
     (row,) = json.loads(capsys.readouterr().out)["runs"]
     assert (row["members"], row["seed"], row["metrics"]) == (6, 0, {})
     assert main(["list", "--json"]) == 0
-    assert [each["members"] for each in json.loads(capsys.readouterr().out)["runs"]] == [6]
+    assert [group["patch"] for group in row["groups"]] == [{"optim.lr": 0.2}, {"optim.lr": 0.01}]
+    assert row["groups"][0]["final"]["loss"]["n"] == 3
+    (listed,) = json.loads(capsys.readouterr().out)["runs"]
+    assert listed["members"] == 6 and listed["groups"] == row["groups"]
     assert main(["list"]) == 0
-    assert "0–2 (6 members)" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "0–2 (6 members)" in text and " (median)" in text
     assert main(["show", "last"]) == 0
     text = capsys.readouterr().out
     assert "6, seeds 0–2" in text and "median steps" in text and "0.01      3 " in text

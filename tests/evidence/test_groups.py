@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epochal.evidence.comparison import group
-from epochal.evidence.groups import groups
+from epochal.evidence.comparison import Summary, group
+from epochal.evidence.groups import groups, median_loss
 from epochal.journal import Lab, Run, members
 
 
@@ -100,3 +100,30 @@ def test_a_comparison_takes_one_group_and_names_few_of_the_others(tmp_path: Path
     assert {one.settings["optim"]["lr"] for one in side.runs} == {0.1} and len(side.runs) == 20
     (told,) = side.left_out
     assert "26 with other settings left out" in told and told.count("#") == 5
+
+
+def test_the_median_loss_is_that_of_one_formula(tmp_path: Path) -> None:
+    """Over the finished members; of losses that are defined differently there is none."""
+    outcomes: list[dict[str, Any]] = [{"final": {"loss": loss}} for loss in (0.1, 0.2, 0.9)]
+    outcomes.append({"status": "failed", "reason": "diverged", "final": {"loss": 99.0}})
+    run = fleet(tmp_path, outcomes)
+    assert median_loss(run) == (0.2, 1)
+    lines = members.read(run)
+    lines[1]["loss_definition"] = {"step": "another"}
+    members.write(run, [members.encode(line) for line in lines])
+    assert median_loss(run) == (None, 2)
+    assert [one.loss_definition for one in groups(members.of(run))] == [{}]
+
+
+@given(st.floats(-1e6, 1e6), st.integers(2, 40))
+def test_equal_numbers_do_not_spread(value: float, n: int) -> None:
+    """Their mean is the number itself, whatever rounding a sum of them would bring."""
+    found = Summary.of([value] * n)
+    assert found is not None and (found.mean, found.sd, found.n) == (value, 0.0, n)
+
+
+def test_rounding_is_not_shown_as_a_spread() -> None:
+    """Numbers that differ in their last bit alone read as equal; a small but real spread is shown."""
+    noise = Summary.of([0.4, 0.1 + 0.3, 0.4 + 1e-16])
+    assert str(noise) == "0.4 ± 0" and str(Summary(0.4, 6.8e-17, 6)) == "0.4 ± 0"
+    assert str(Summary(0.4, 2e-9, 6)) == "0.4 ± 2e-09" and str(Summary(0.0, 1e-20, 2)) == "0 ± 1e-20"

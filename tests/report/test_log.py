@@ -336,6 +336,25 @@ def test_commands_reproduce(recipe: Recipe, lab: Lab, study: dict[str, Run]) -> 
     assert "Hardware: Test CPU, 2 cores, 8 GiB memory, device cpu" in found["v2"]
 
 
+def test_the_version_that_was_not_typed_is_told(recipe: Recipe, lab: Lab, make: Maker) -> None:
+    """Without its name the newest version was meant, which may be another one by now."""
+    make("v2").update(command=["epochal", "run", "toy"])
+    assert "# as it was started (the version was v2)\nepochal run toy\n" in log.write(recipe, lab).read_text(
+        "utf-8"
+    )
+
+
+def test_bold_settings_say_against_what_they_are_changed(recipe: Recipe, lab: Lab, make: Maker) -> None:
+    """The first version has no parent: what differs there differs from the version itself."""
+    make("v1", patch={"batch_size": 64})
+    make("v2")
+    make("v3", patch={"batch_size": 64})
+    found = sections(log.write(recipe, lab).read_text("utf-8"))
+    assert "Bold: not as the version has it." in found["v1"]
+    assert "Bold: changed from the parent." in found["v2"]
+    assert "Bold: changed from the parent, or not as the version has it." in found["v3"]
+
+
 def test_command_of_a_notebook_is_not_shown(recipe: Recipe, lab: Lab, make: Maker) -> None:
     """What started a run from Python is no command to type: only the one with the saved settings is shown."""
     run = make("v1")

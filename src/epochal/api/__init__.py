@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from epochal.api._checks import PRECISIONS
 from epochal.api._networks import SPLITS, Which, evaluate, generate, load
-from epochal.api._runs import LabLike, Runs, members, recipe_of, recipes, runs, status_of
+from epochal.api._runs import LabLike, Runs, groups_of, members, recipe_of, recipes, runs, status_of
 from epochal.api._study import Removal, compare, log, note, rm, show
 from epochal.api._training import TrainingEnded, fork, resume, run
 
@@ -30,6 +30,7 @@ __all__ = [
     "evaluate",
     "fork",
     "generate",
+    "groups_of",
     "load",
     "log",
     "members",

@@ -158,4 +158,6 @@ def _name_of_point(point: Mapping[str, Any]) -> str:
 
 def plain(value: Any) -> str:
     """A setting's value as part of a name."""
-    return re.sub(r"[^\w.]+", "-", str(value)).strip("-")[:20]
+    from epochal.settings.check import shown
+
+    return re.sub(r"[^\w.]+", "-", shown(value)).strip("-")[:20]

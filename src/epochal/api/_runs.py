@@ -39,17 +39,20 @@ class Runs(Sequence[Run]):
     def __repr__(self) -> str:
         return f"Runs({[run.id for run in self._found]})"
 
-    def to_frame(self) -> Any:
+    def to_frame(self, *, members: bool = False) -> Any:
         """A pandas DataFrame, one row a run, with columns for `settings.*`, `final.*` and `evaluation.*`.
 
+        A fleet is one row without numbers: those are its members'. With `members` each of them has a row instead.
+
         Raises:
-            EpochalError: pandas is not installed.
+            EpochalError: pandas is not installed, or a fleet's table of members cannot be read.
         """
         try:
             import pandas
         except ImportError:
             raise EpochalError("to_frame needs pandas.", hint="pip install pandas") from None
-        return pandas.DataFrame([_flat_row(run) for run in self._found])
+        shown = expanded(self._found) if members else self._found
+        return pandas.DataFrame([_flat_row(run) for run in shown])
 
 
 def runs(lab: LabLike = None, *, recipe: str | None = None) -> Runs:
@@ -74,6 +77,18 @@ def recipes() -> list[Recipe]:
 def status_of(one: Run) -> str:
     """A run's status, with `interrupted` for one whose process was killed."""
     return "interrupted" if one.interrupted else one.status
+
+
+def expanded(found: Sequence[Run]) -> list[Run]:
+    """Runs with every fleet's members in its place."""
+    return [run for one in found for run in (roster.of(one) if one.members else [one])]
+
+
+def groups_of(one: Run) -> list[dict[str, Any]]:
+    """A fleet's members by their settings, as plain JSON values with stable keys; nothing for any other run."""
+    from epochal.evidence.groups import groups
+
+    return [group.to_dict() for group in groups(roster.of(one))] if one.members else []
 
 
 def recipe_of(ref: str, *, recipe: str | None = None, lab: LabLike = None) -> tuple[Run, Recipe]:
@@ -152,6 +167,7 @@ def _flat_row(one: Run) -> dict[str, Any]:
         "version",
         "name",
         "seed",
+        "members",
         "parent",
         "device",
         "precision",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from epochal.api._runs import LabLike, known_recipe, lab_of, status_of
+from epochal.api._runs import LabLike, expanded, groups_of, known_recipe, lab_of, status_of
 from epochal.errors import EpochalError, UsageError
 from epochal.journal import Lab, Run
 from epochal.journal import members as roster
@@ -49,10 +48,9 @@ def compare(a: str, b: str, *, recipe: str | None = None, lab: LabLike = None) -
 def show(ref: str, *, lab: LabLike = None) -> dict[str, Any]:
     """Everything about a run: the fields of its run.json, folder, size, notes, forks, curves over epochs.
 
-    Of a fleet also its `groups`: for each set of settings the numbers over its members.
+    Of a fleet also what its members change of its settings (`varied`: values by dotted key), and its `groups`: for
+    each set of settings the numbers over its members and the formula of their loss.
     """
-    from epochal.evidence.groups import groups
-
     home = lab_of(lab)
     one = home.find(ref)
     return {
@@ -64,7 +62,8 @@ def show(ref: str, *, lab: LabLike = None) -> dict[str, Any]:
         "size_bytes": one.size_bytes(),
         "notes": one.notes(),
         "forks": [other.id for other in home.runs() if other.parent and _is_fork_of(other.parent, one)],
-        "groups": [group.to_dict() for group in groups(roster.of(one))] if one.members else [],
+        "varied": roster.varied(roster.read(one)) if one.members else {},
+        "groups": groups_of(one),
         "curves": {split: one.epoch_values(split) for split in ("train", "validation")},
         "problems": one.problems(),
     }
@@ -156,7 +155,7 @@ def _side(lab: Lab, name: str, recipe: str | None) -> Side:
             hint=f"Name it as {' or '.join(f'{r}:{label}' for r in of)}.",
         )
     if fitting:
-        return comparison.group(name, _expanded(fitting))
+        return comparison.group(name, expanded(fitting))
     one = lab.find(name)
     if recipe is not None and one.recipe != recipe:
         raise UsageError(
@@ -164,14 +163,9 @@ def _side(lab: Lab, name: str, recipe: str | None) -> Side:
             hint=f"{one.id} is of the recipe {one.recipe}.",
         )
     if one.members:
-        return comparison.group(name, _expanded([one]))
+        return comparison.group(name, expanded([one]))
     changed = roster.patch_text(one.line["patch"]) if isinstance(one, MemberRun) else ""
     return comparison.Side(f"{one.label}@{one.seed}" + (f" ({changed})" if changed else ""), [one])
-
-
-def _expanded(found: Sequence[Run]) -> list[Run]:
-    """Runs with every fleet's members in its place."""
-    return [run for one in found for run in (roster.of(one) if one.members else [one])]
 
 
 def _is_fork_of(parent: str, one: Run) -> bool:

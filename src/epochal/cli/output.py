@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from math import nan
 from typing import TYPE_CHECKING, Any
+
+from epochal.errors import EpochalError
 
 if TYPE_CHECKING:
     from epochal.journal import Run
@@ -39,10 +42,14 @@ def clean(text: str) -> str:
 
 
 def run_row(run: Run) -> dict[str, Any]:
-    """A run in a listing, with stable keys."""
-    from epochal.api import status_of
+    """A run in a listing, with stable keys; the numbers of a fleet stand in its `groups`, a set of settings each."""
+    from epochal.api import groups_of, status_of
 
-    meta = run.meta
+    meta, groups, unreadable = run.meta, [], None
+    try:
+        groups = groups_of(run)
+    except EpochalError as problem:  # a spoilt table of members must not keep the others from being listed
+        unreadable = problem.what
     return {
         "run": run.id,
         "folder": str(run.path),
@@ -52,17 +59,18 @@ def run_row(run: Run) -> dict[str, Any]:
         "seed": run.seed,
         "members": run.members,
         "status": status_of(run),
-        "reason": meta["reason"],
+        "reason": meta["reason"] or unreadable,
         "parent": run.parent,
         "created": meta["created"],
         "epochs_done": meta["epochs_done"],
         "metrics": meta["final"],
         "evaluation": meta["evaluation"],
+        "groups": groups,
     }
 
 
 def print_runs(runs: Sequence[Run], *, title: str = "") -> None:
-    """The table of runs: what they are, how far they came, their last training loss."""
+    """The table of runs: what they are, how far they came, their last training loss; of a fleet its median."""
     columns = ("run", "version", "seed", "status", "epochs", "loss", "forked from")
     print_table(columns, [_run_cells(run) for run in runs], title=title)
 
@@ -110,9 +118,11 @@ def print_evaluations(groups: Sequence[Mapping[str, Any]], *, only: str | None =
 
 def spread(summary: Mapping[str, Any] | None) -> str | None:
     """Mean ± standard deviation of a summary in JSON form."""
+    from epochal.evidence.comparison import Summary
+
     if summary is None:
         return None
-    return number(summary["mean"]) + ("" if summary["sd"] is None else f" ± {summary['sd']:.2g}")
+    return str(Summary(summary["mean"], nan if summary["sd"] is None else summary["sd"], summary["n"]))
 
 
 def number(value: Any) -> str:
@@ -156,10 +166,24 @@ def seeds_of(run: Run) -> str:
 def _run_cells(run: Run) -> tuple[Any, ...]:
     from epochal.api import status_of
 
-    loss = run.meta["final"].get("loss")
     epochs = f"{run.meta['epochs_done']}/{run.settings.get('epochs', '?')}"
-    shown = None if loss is None else number(loss)
-    return run.id, run.label, seeds_of(run), status_of(run), epochs, shown, run.parent
+    return run.id, run.label, seeds_of(run), status_of(run), epochs, _loss(run), run.parent
+
+
+def _loss(run: Run) -> str | None:
+    """A run's last training loss; of a fleet the median over its members, where it is one loss."""
+    from epochal.evidence.groups import median_loss
+
+    if not run.members:
+        loss = run.meta["final"].get("loss")
+        return None if loss is None else number(loss)
+    try:
+        median, formulas = median_loss(run)
+    except EpochalError:  # which `show` says
+        return None
+    if formulas > 1:
+        return f"{formulas} formulas"
+    return None if median is None else f"{number(median)} (median)"
 
 
 def _rich_table(columns: Sequence[str], cells: Sequence[Sequence[str]], title: str) -> None:

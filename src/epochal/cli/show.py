@@ -15,6 +15,8 @@ from epochal.cli.output import (
 )
 from epochal.cli.parsing import Parser
 
+FORMULAS = 10
+"""Formulas of the loss that are listed of a fleet; a wide grid has more."""
 EXAMPLES = ("show last", "show cvae-digits:model-4@0", "show last --json")
 
 
@@ -46,12 +48,19 @@ def main(words: list[str]) -> int:
 
 
 def _print_facts(about: dict[str, Any]) -> None:
+    from epochal.journal.members import varied_text
     from epochal.settings import describe, flatten
     from epochal.settings.check import shown
 
     data = about["data"]
     parent = about["parent"] or about["parent_version"]
-    settings = "  ".join(f"{key}={shown(value)}" for key, value in flatten(about["settings"]).items())
+    varied = {key: varied_text(values) for key, values in about["varied"].items()}
+    used = flatten(about["settings"])
+    settings = "  ".join(f"{key}={varied.get(key) or shown(value)}" for key, value in used.items())
+    # What members change stands there beside what all of them have in common.
+    changed = dict(about["patch"]) | {
+        key: [about["patch"].get(key, [used.get(key)])[0], text] for key, text in varied.items()
+    }
     facts = {
         "run": about["run"],
         "recipe": " ".join(filter(None, (about["recipe"], about["version"], about["name"]))),
@@ -61,11 +70,11 @@ def _print_facts(about: dict[str, Any]) -> None:
         "seed": about["seed"] if not about["members"] else None,
         "members": f"{about['members']:,}, seeds {_seeds(about)}" if about["members"] else None,
         "parent": parent,
-        "changed": ", ".join(describe(about["patch"])) or None,
+        "changed": ", ".join(describe(changed)) or None,
         "forks": ", ".join(about["forks"]) or None,
         "data": f"{data.get('name', '?')}{' (drawn)' if data.get('drawn') else ''}" if data else None,
         "device": ", ".join(filter(None, (about["device"], about["precision"]))) or None,
-        "loss": "; ".join(f"{phase}: {text}" for phase, text in about["loss_definition"].items()) or None,
+        "loss": _loss(about) or None,
         "settings": settings,
         "command": " ".join(about["command"]),
         "created": about["created"],
@@ -75,6 +84,19 @@ def _print_facts(about: dict[str, Any]) -> None:
         if value is not None:
             print(f"{name + ':':<10} {clean(str(value))}")
     print()
+
+
+def _loss(about: dict[str, Any]) -> str:
+    """The formula of the loss; of a fleet whose members minimise several, all of them."""
+    formulas = dict.fromkeys(
+        "; ".join(f"{phase}: {text}" for phase, text in one["loss_definition"].items())
+        for one in about["groups"] or [about]
+    )
+    if len(formulas) == 1:
+        return next(iter(formulas))
+    listed = "".join(f"\n           {text}" for text in list(formulas)[:FORMULAS])
+    more = f"\n           … ({len(formulas):,} in all)" if len(formulas) > FORMULAS else ""
+    return f"differs between members; these do not compare:{listed}{more}"
 
 
 def _seeds(about: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from epochal import settings
 from epochal.evidence.comparison import Summary
+from epochal.journal import Run, members
 from epochal.journal.members import MemberRun
 
 
@@ -28,6 +29,7 @@ class Group:
             or not yet, are censored: they count as needing more steps than any that did. None where half did not.
         final: last values over the finished members, by name.
         evaluation: what was measured of them, by split and name.
+        loss_definition: the formula of their loss, by phase; losses of groups that differ in it do not compare.
     """
 
     patch: Mapping[str, Any]
@@ -38,6 +40,7 @@ class Group:
     median_steps: float | None
     final: Mapping[str, Summary]
     evaluation: Mapping[str, Mapping[str, Summary]] = field(default_factory=dict)
+    loss_definition: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sound(self) -> int:
@@ -55,15 +58,30 @@ class Group:
             "median_steps": self.median_steps,
             "final": _plain(self.final),
             "evaluation": {split: _plain(numbers) for split, numbers in self.evaluation.items()},
+            "loss_definition": dict(self.loss_definition),
         }
 
 
-def groups(members: Sequence[MemberRun]) -> list[Group]:
+def groups(runs: Sequence[MemberRun]) -> list[Group]:
     """The groups of a fleet, in the order of their first members."""
     found: dict[str, list[MemberRun]] = {}
-    for one in members:
+    for one in runs:
         found.setdefault(json.dumps(one.line["patch"], sort_keys=True), []).append(one)
     return [_group(group) for group in found.values()]
+
+
+def median_loss(fleet: Run) -> tuple[float | None, int]:
+    """The median of the last training losses of a fleet's finished members, and of how many formulas they are.
+
+    Losses of several formulas do not compare: then there is no median, as where no member is finished.
+
+    Raises:
+        EpochalError: see `members.read`.
+    """
+    ended = [line for line in members.read(fleet) if line["status"] == "finished"]
+    formulas = {json.dumps(line.get("loss_definition"), sort_keys=True) for line in ended}
+    losses = [line["final"]["loss"] for line in ended if line["final"].get("loss") is not None]
+    return (median(losses) if losses and len(formulas) == 1 else None), len(formulas)
 
 
 def _group(runs: Sequence[MemberRun]) -> Group:
@@ -85,6 +103,7 @@ def _group(runs: Sequence[MemberRun]) -> Group:
         evaluation={
             split: summaries([run.meta["evaluation"].get(split, {}) for run in finished]) for split in splits
         },
+        loss_definition=runs[0].meta["loss_definition"],
     )
 
 

@@ -29,6 +29,7 @@ _KINDS: Final[dict[str, tuple[type, ...]]] = {
     "final": (dict,),
 }
 _SHOWN = 5
+_VALUES_SHOWN = 8
 
 
 class MemberRun(Run):
@@ -289,6 +290,30 @@ def patch_text(patch: Mapping[str, Any]) -> str:
     from epochal.settings.check import shown
 
     return ", ".join(f"{key} = {shown(value)}" for key, value in patch.items())
+
+
+def varied(lines: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """What members make of the settings that they change: their values by dotted key, in order of appearance.
+
+    Args:
+        lines: lines of members.jsonl.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        for key, value in line["patch"].items():
+            found.setdefault(key, {}).setdefault(repr(value), value)
+    return {key: list(values.values()) for key, values in found.items()}
+
+
+def varied_text(values: Sequence[Any], words: str = "varied: {values}") -> str:
+    """The value of a setting that members change, for people: `varied: 0.5, 0.1`; one that all share as it is."""
+    from epochal.settings.check import shown
+
+    if len(values) == 1:
+        return shown(values[0])
+    told = ", ".join(map(shown, values[:_VALUES_SHOWN]))
+    more = f", … ({len(values):,})" if len(values) > _VALUES_SHOWN else ""
+    return words.format(values=told + more)
 
 
 def seeds_text(fleet: Run) -> str:

@@ -10,6 +10,7 @@ from epochal.evidence.groups import Group, groups
 from epochal.journal import members as roster
 from epochal.report import study
 from epochal.report.markdown import code, plain, table
+from epochal.report.study import Variant
 from epochal.settings import flatten
 from epochal.settings.check import shown
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from epochal.report.section import Say, Teller
     from epochal.training.task import Member, Recipe
 
+_MOST_DEFINITIONS = 10
 _LARGEST_TABLE = 60
 """Rows of groups that the log prints; a grid of more is looked at with `epochal show`."""
 
@@ -47,6 +49,23 @@ def draw(recipe: Recipe, run: Run, members: Sequence[Member]) -> list[Path]:
     ]
 
 
+def compared(variant: Variant) -> list[Variant]:
+    """What the log compares: of a fleet its members, each set of settings by itself; any other variant as it is."""
+    try:
+        runs = roster.of(variant.shown) if variant.shown.members else []
+    except EpochalError:  # which `tell` says
+        runs = []
+    found: dict[str, list[Run]] = {}
+    for one in runs:
+        found.setdefault(roster.patch_text(one.line["patch"]), []).append(one)
+    if len(found) < 2:
+        return [Variant(variant.title, runs or variant.runs)]
+    return [
+        Variant(f"{variant.title} ({patch})" if patch else variant.title, of)
+        for patch, of in list(found.items())[:_LARGEST_TABLE]
+    ]
+
+
 def tell(teller: Teller, run: Run) -> list[str]:
     """The log's part about a fleet: a row a group of equal settings, over its seeds; then what was measured."""
     say = teller.say
@@ -63,6 +82,7 @@ def tell(teller: Teller, run: Run) -> list[str]:
     wanted = flatten(run.settings).get("stop.loss")
     if wanted is not None:
         lines += ["", say("censored", loss=f"{wanted:g}")]
+    lines += _definitions(say, found)
     for split in dict.fromkeys(split for group in shown_groups for split in group.evaluation):
         lines += ["", f"### {say('metrics')} {say('split', split=plain(split))}", ""]
         lines += _measured(teller, shown_groups, split)
@@ -72,13 +92,17 @@ def tell(teller: Teller, run: Run) -> list[str]:
 def grid_words(run: Run) -> list[str]:
     """The options of `epochal run` that make a fleet's members again from its settings."""
     words = ["--seeds", str(max(len(run.meta["seeds_of"]), 1))]
-    values: dict[str, dict[str, None]] = {}
-    for line in _lines(run):
-        for key, value in line["patch"].items():
-            values.setdefault(key, {}).setdefault(_typed(value))
-    for key, of in values.items():
-        words += ["--grid", f"{key}={','.join(of)}"]
+    for key, values in roster.varied(_lines(run)).items():
+        words += ["--grid", f"{key}={','.join(map(_typed, values))}"]
     return words
+
+
+def varied(run: Run, say: Say) -> dict[str, str]:
+    """The settings that a fleet's members change, by dotted key, with their values in words; none of other runs."""
+    found = roster.varied(_lines(run)) if run.members else {}
+    return {
+        key: roster.varied_text(values, say("varied", values="{values}")) for key, values in found.items()
+    }
 
 
 def splits(run: Run) -> list[str]:
@@ -108,6 +132,15 @@ def _table(say: Say, run: Run, found: Sequence[Group]) -> list[str]:
         rows.append([*cells, *(_number(group.final, name) for name in names)])
     head += map(plain, names)
     return table(head, rows, right=range(len(keys), len(head)))
+
+
+def _definitions(say: Say, found: Sequence[Group]) -> list[str]:
+    """The formulas of the loss, where the groups have several."""
+    formulas = list(dict.fromkeys(study.formula(group.loss_definition) for group in found))
+    if len(formulas) < 2:
+        return []
+    lines = [f"- {code(formula)}" for formula in formulas[:_MOST_DEFINITIONS]]
+    return ["", say("several definitions"), "", *lines, *(["- …"] if len(formulas) > len(lines) else [])]
 
 
 def _measured(teller: Teller, found: Sequence[Group], split: str) -> list[str]:

@@ -140,7 +140,7 @@ def _node(entry: Entry, say: Say) -> str:
 def _metric_tables(teller: Teller) -> list[str]:
     """One table a split: quality metrics of every version, oldest first."""
     say = teller.say
-    variants = teller.variants()
+    variants = teller.compared()
     splits = sorted({split for variant in variants for split in section.evaluated(variant)})
     lines = ["", f"### {say('metrics')}", ""]
     if not splits:
@@ -170,14 +170,15 @@ def _loss_table(teller: Teller) -> list[str]:
     """Final training losses with the letter of their definition: only equal letters compare."""
     say = teller.say
     rows, letters = [], teller.letters()
-    for variant in teller.variants():
+    for variant in teller.compared():
         loss = section.final(variant).get("loss")
         if loss is None:
             continue
         reference = study.reported(teller.recipe, variant.shown).get(("train", "loss"))
         letter = letters.get(section.kind_of_loss(variant.shown), "?")
         data = teller.data(variant.shown)
-        done = str(variant.shown.meta["epochs_done"])
+        ends = sorted({run.meta["epochs_done"] for run in variant.counted or [variant.shown]})
+        done = "–".join(map(str, dict.fromkeys((ends[0], ends[-1]))))
         compares = reference is not None and not section.why_not(teller, variant)
         told = f"{reference:g}" if compares else "–"
         rows.append([teller.title(variant), data, done, str(loss.n), str(loss), told, letter])

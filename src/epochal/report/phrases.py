@@ -50,6 +50,8 @@ ENGLISH: Final[Mapping[str, str]] = {
     "setting": "setting",
     "value": "value",
     "bold": "Bold: changed from the parent.",
+    "bold own": "Bold: not as the version has it.",
+    "bold both": "Bold: changed from the parent, or not as the version has it.",
     "epochs and loss": "Epochs and final loss",
     "on": "data",
     "epochs of": "Epochs: {done} of {total}",
@@ -99,9 +101,12 @@ ENGLISH: Final[Mapping[str, str]] = {
         "Below the loss: the loss of a step got below {loss}, and the network stopped there. One that did not is "
         "censored: in the median it counts as needing more steps than any that did."
     ),
+    "varied": "varied: {values}",
+    "several definitions": "The networks minimise different losses, which do not compare:",
     "more groups": "… and {n} more groups: `epochal show` {run}",
     "reproduce": "Commands that reproduce these numbers",
     "as started": "as it was started",
+    "the version was": "the version was {version}",
     "same again": "the same settings again",
     "measure": "the quality metrics",
     "write again": "Writing this log again",
@@ -161,6 +166,8 @@ KOREAN: Final[Mapping[str, str]] = {
     "setting": "항목",
     "value": "값",
     "bold": "굵은 글씨: 이전 버전에서 바뀐 설정.",
+    "bold own": "굵은 글씨: 버전의 기본값과 다른 설정.",
+    "bold both": "굵은 글씨: 이전 버전에서 바뀌었거나 버전의 기본값과 다른 설정.",
     "epochs and loss": "에포크와 최종 손실",
     "on": "데이터",
     "epochs of": "에포크: {done} / {total}",
@@ -210,9 +217,12 @@ KOREAN: Final[Mapping[str, str]] = {
         "목표 손실 도달: 한 스텝의 손실이 {loss} 아래로 내려가 그 스텝에서 멈춘 신경망. 도달하지 못한 신경망은 "
         "중도절단으로 보고, 중앙값에서는 도달한 어느 것보다도 많은 스텝이 필요한 것으로 센다."
     ),
+    "varied": "여러 값: {values}",
+    "several definitions": "신경망마다 손실의 정의가 다르며, 이런 손실끼리는 비교할 수 없다.",
     "more groups": "… 그 밖에 {n}개 묶음: `epochal show` {run}",
     "reproduce": "재현 명령",
     "as started": "처음 실행한 명령",
+    "the version was": "당시 버전은 {version}",
     "same again": "같은 설정으로 다시 학습",
     "measure": "품질 지표 측정",
     "write again": "이 기록을 다시 만드는 명령",

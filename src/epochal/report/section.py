@@ -55,6 +55,10 @@ class Teller:
         """All variants, parents before children."""
         return [variant for entry in self.entries.values() for variant in entry.variants]
 
+    def compared(self) -> list[Variant]:
+        """What the tables over all versions compare: the variants, a fleet's by the settings of its members."""
+        return [one for variant in self.variants() for one in fleet.compared(variant)]
+
     def title(self, variant: Variant) -> str:
         """A variant's title; its status with it when no run is finished."""
         run = variant.shown
@@ -70,7 +74,7 @@ class Teller:
 
     def letters(self) -> dict[str, str]:
         """A letter for each kind of loss (its definition on its data), in order of appearance."""
-        kinds = dict.fromkeys(kind_of_loss(variant.shown) for variant in self.variants())
+        kinds = dict.fromkeys(kind_of_loss(variant.shown) for variant in self.compared())
         return {kind: LETTERS[i % 26] + "'" * (i // 26) for i, kind in enumerate(filter(None, kinds))}
 
     def metric_names(self, measured: set[str]) -> list[str]:
@@ -115,8 +119,7 @@ def kind_of_loss(run: Run) -> str:
 
 def definition(run: Run) -> str:
     """A run's loss as its phases define it; empty when it was not recorded."""
-    phases = run.meta["loss_definition"]
-    return "; ".join(str(text) if len(phases) == 1 else f"{name}: {text}" for name, text in phases.items())
+    return study.formula(run.meta["loss_definition"])
 
 
 def final(variant: Variant) -> dict[str, Summary]:
@@ -161,22 +164,30 @@ def _change(teller: Teller, entry: Entry, variant: Variant) -> list[str]:
         lines += ["", *(f"- {code(line)}" for line in settings.describe(entry.changes))]
     elif parent and not entry.words:
         lines += ["", say("seed only")]
-    other = study.overrides(teller.recipe, variant.shown)
+    other = _own(teller, variant)
     if other:
         lines += ["", say("overrides"), ""]
-        lines += [f"- {code(f'{key} = {shown(value)}')}" for key, value in other.items()]
+        lines += [f"- {code(f'{key} = {value}')}" for key, value in other.items()]
     return lines
+
+
+def _own(teller: Teller, variant: Variant) -> dict[str, str]:
+    """Settings that are not the version's own, as text; of a fleet with all values that its members have."""
+    other = study.overrides(teller.recipe, variant.shown)
+    return {key: shown(value) for key, value in other.items()} | fleet.varied(variant.shown, teller.say)
 
 
 def _settings(teller: Teller, entry: Entry, variant: Variant) -> list[str]:
     say = teller.say
-    changed = {*entry.changes, *study.overrides(teller.recipe, variant.shown)}
+    own = _own(teller, variant)
+    changed = {*entry.changes, *own}
     rows = []
     for key, value in settings.flatten(variant.shown.settings).items():
-        cells = [code(key), code(shown(value))]
+        cells = [code(key), code(own.get(key) or shown(value))]
         rows.append([f"**{cell}**" for cell in cells] if key in changed else cells)
     lines = [f"### {say('settings')}", "", *table([say("setting"), say("value")], rows)]
-    return [*lines, "", say("bold")] if changed else lines
+    told = "bold both" if entry.changes and own else "bold" if entry.changes else "bold own"
+    return [*lines, "", say(told)] if changed else lines
 
 
 def _epochs_and_loss(teller: Teller, entry: Entry, variant: Variant) -> list[str]:
@@ -407,9 +418,20 @@ def _commands(teller: Teller, variant: Variant) -> list[str]:
             shlex.join(["epochal", "evaluate", run.id, "--split", str(split)])
             for split in (fleet.splits(run) if run.members else run.meta["evaluation"])
         ]
-    told = {"as started": typed, "same again": again, "measure": measured}
-    lines = [line for key, commands in told.items() if commands for line in (f"# {say(key)}", *commands)]
+    told = {
+        say("as started") + _unnamed(variant, say): typed,
+        say("same again"): again,
+        say("measure"): measured,
+    }
+    lines = [line for title, commands in told.items() if commands for line in (f"# {title}", *commands)]
     return [f"### {say('reproduce')}", "", *fence(lines, "sh")]
+
+
+def _unnamed(variant: Variant, say: Say) -> str:
+    """The version that the commands as typed do not name: the newest of that time, which need not be today's."""
+    run = variant.shown
+    left_out = run.parent is None and run.version and run.version not in run.meta["command"]
+    return f" ({say('the version was', version=run.version)})" if left_out else ""
 
 
 def _remarks(variant: Variant, say: Say) -> list[str]:

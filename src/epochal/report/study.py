@@ -187,6 +187,12 @@ def reported_epoch(recipe: Recipe, run: Run) -> int:
     return int(resolved(recipe, line).epochs)
 
 
+def formula(definition: Mapping[str, Any]) -> str:
+    """A loss as its phases define it, on one line; empty when it was not recorded."""
+    several = len(definition) > 1
+    return "; ".join(f"{name}: {text}" if several else str(text) for name, text in definition.items())
+
+
 def is_drawn(run: Run) -> bool:
     """Whether a run trained on drawn or simulated items that stand in for no real data."""
     return bool(run.meta["data"].get("drawn"))
