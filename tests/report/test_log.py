@@ -355,6 +355,15 @@ def test_bold_settings_say_against_what_they_are_changed(recipe: Recipe, lab: La
     assert "Bold: changed from the parent, or not as the version has it." in found["v3"]
 
 
+def test_steps_that_were_not_reached_are_told(recipe: Recipe, lab: Lab, make: Maker) -> None:
+    """A run whose epochs ended before its steps did less than its settings seem to say."""
+    make("v1", patch={"steps": 3_000})
+    make("v2", patch={"steps": 800})
+    found = sections(log.write(recipe, lab).read_text("utf-8"))
+    assert "- Steps: 800 of 3,000: all epochs were done before" in found["v1"]
+    assert "all epochs were done" not in found["v2"]
+
+
 def test_command_of_a_notebook_is_not_shown(recipe: Recipe, lab: Lab, make: Maker) -> None:
     """What started a run from Python is no command to type: only the one with the saved settings is shown."""
     run = make("v1")

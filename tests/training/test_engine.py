@@ -58,6 +58,17 @@ def test_drawn_data_are_called_so_at_the_start(bench: Any) -> None:
     assert "data:" not in on({"name": "mnist", "drawn": False})
 
 
+def test_epochs_that_end_before_the_steps_say_so(bench: Any) -> None:
+    """Where less is trained than `steps` asks for, the console tells it, and how many epochs would do."""
+    for steps, told in ((10_000, True), (2, False), (None, False)):
+        run = bench.train("one-phase", bench.Settings(epochs=2, steps=steps))
+        console = (run.path / "console.log").read_text()
+        assert ("asked for" in console) == told
+        if told:
+            done = run.meta["steps_done"]
+            assert f"2 epochs are {done} steps, not the 10,000 asked for: --epochs {-(-10_000 * 2 // done)} " in console
+
+
 def test_both_networks_of_a_gan_learn(bench: Any) -> None:
     """Each phase updates its own network, and its losses are told apart by its name."""
     run = bench.train("two-phases", bench.Settings(epochs=1))

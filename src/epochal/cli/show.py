@@ -66,7 +66,7 @@ def _print_facts(about: dict[str, Any]) -> None:
         "recipe": " ".join(filter(None, (about["recipe"], about["version"], about["name"]))),
         "status": about["status"] + (f" ({about['reason']})" if about["reason"] else ""),
         "epochs": f"{about['epochs_done']} of {about['settings'].get('epochs', '?')}",
-        "steps": about["steps_done"],
+        "steps": f"{about['steps_done']:,}" + (f" of {used['steps']:,}" if used.get("steps") else ""),
         "seed": about["seed"] if not about["members"] else None,
         "members": f"{about['members']:,}, seeds {_seeds(about)}" if about["members"] else None,
         "parent": parent,

@@ -75,6 +75,9 @@ def tell(teller: Teller, run: Run) -> list[str]:
     except EpochalError as problem:  # a spoilt table must not keep the rest of the log from being written
         return [*lines, plain(problem.what)]
     lines += [say("networks how", n=f"{run.members:,}", seeds=roster.seeds_text(run)), ""]
+    missed = study.missed_steps(run)
+    if missed:
+        lines += [f"{say('steps of', **missed)}.", ""]
     shown_groups = found[:_LARGEST_TABLE]
     lines += _table(say, run, shown_groups)
     if len(found) > len(shown_groups):

@@ -195,6 +195,9 @@ def _epochs_and_loss(teller: Teller, entry: Entry, variant: Variant) -> list[str
     lines = [f"### {say('epochs and loss')}", ""]
     total = settings.flatten(run.settings).get("epochs", "?")
     lines.append(f"- {say('epochs of', done=run.meta['epochs_done'], total=total)}")
+    missed = study.missed_steps(run)
+    if missed:
+        lines.append(f"- {say('steps of', **missed)}")
     values = final(variant)
     reference = {
         name if split == "train" else f"{split}/{name}": value

@@ -193,6 +193,15 @@ def formula(definition: Mapping[str, Any]) -> str:
     return "; ".join(f"{name}: {text}" if several else str(text) for name, text in definition.items())
 
 
+def missed_steps(run: Run) -> dict[str, str]:
+    """The steps that a finished run did and those that were asked for, where its epochs ended first; else empty."""
+    wanted, epochs = (settings.flatten(run.settings).get(key) for key in ("steps", "epochs"))
+    done = run.meta["steps_done"]
+    if run.status != "finished" or not wanted or done >= wanted or run.meta["epochs_done"] < epochs:
+        return {}
+    return {"done": f"{done:,}", "total": f"{wanted:,}"}
+
+
 def is_drawn(run: Run) -> bool:
     """Whether a run trained on drawn or simulated items that stand in for no real data."""
     return bool(run.meta["data"].get("drawn"))

@@ -239,6 +239,12 @@ class Session:
         self.progress.line(f"{self.run.id}: {self.device} ({told})")
         if self.task.data.get("drawn"):
             self.progress.line(f"data: {self.task.data.get('name')}, drawn by Epochal: not real data")
+        if self.settings.steps is not None and self._steps() < self.settings.steps:
+            epochs, an_epoch = self.settings.epochs, self._steps() // self.settings.epochs
+            self.progress.line(
+                f"{epochs:,} epochs are {self._steps():,} steps, not the {self.settings.steps:,} asked for: "
+                f"--epochs {math.ceil(self.settings.steps / an_epoch)} has as many"
+            )
         return choices
 
     def _steps(self) -> int:
