@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,23 @@ def test_long_listing_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert "loss 24.85" in root and root.endswith("reference log")
     (digits,) = [line for line in lines if line.startswith("cnn-digits ") and " v1 " in line]
     assert "training accuracy 0.998, test accuracy 0.992" in digits
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_long_listing_fits_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    """Long texts wrap between words: every recipe, time and number stays whole, and no line is too wide."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    assert main(["list", "--long"]) == 0
+    text = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert max(map(len, text.splitlines()[:-1])) <= width  # the last one names the lab, however long that is
+    for recipe in recipes.names():
+        assert f"\n{recipe} " in text
+    for whole in ("20 min", "24.85", "coursework", "kuangliu/pytorch-cifar,", "cifar-first"):
+        assert whole in text
 
 
 def test_long_listing_of_one_recipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -109,9 +109,9 @@ def _print_long(found: Sequence[Recipe], broken: dict[str, str]) -> None:
     rows += [(name, "", problem, "") for name, problem in broken.items()]
     print_table(("recipe", "newest takes", "data", "on this machine"), rows, title="times on two cores")
     print()
-    columns = ("recipe", "version", "what changed", "reference number", "reported by")
+    columns = ("recipe", "version", "reference number", "reported by")
     rows = [
-        (recipe.name, one.name, one.change, _reported(recipe, one) or None, one.source or None)
+        (recipe.name, one.name, _reported(recipe, one) or None, one.source or None)
         for recipe in found
         for one in recipe.versions
     ]

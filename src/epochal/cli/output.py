@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from epochal.journal import Run
 
 
+_LONGEST_WORD = 30  # that a column of a table makes room for
+
+
 def print_json(value: Any) -> None:
     """Prints one JSON document; numbers that are not finite become null, as JSON has no word for them."""
     import json
@@ -192,10 +195,19 @@ def _rich_table(columns: Sequence[str], cells: Sequence[Sequence[str]], title: s
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        # An id that is cut or wrapped cannot be copied.
-        table.add_column(column, overflow="fold", no_wrap=column == "run")
+    table = Table(
+        title=title or None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for place, column in enumerate(columns):
+        words = [word for text in (column, *(row[place] for row in cells)) for word in text.split()]
+        width = min(max(map(len, words), default=1), _LONGEST_WORD)
+        # An id that is cut or wrapped cannot be copied; other text breaks between words as long as these fit.
+        table.add_column(column, overflow="fold", no_wrap=column == "run", min_width=width)
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)
