@@ -256,6 +256,17 @@ def test_generate_draws_what_was_asked(trained: Lab, tmp_path: Path) -> None:
         api.generate("line:plain@0", out=tmp_path / "not" / "x.png", lab=trained)
 
 
+def test_a_request_that_the_recipe_refuses_says_where_to_look(trained: Lab, tmp_path: Path) -> None:
+    """What can be asked for is the recipe's to say: the message names the command that lists it."""
+    file = tmp_path / "tiny_recipe.py"
+    text = Path(RECIPE).read_text()
+    refusal = 'import epochal.errors\n\n    raise epochal.errors.UsageError("No.", hint="Name a picture.")\n    images'
+    file.write_text(text.replace("images = np.full", f"{refusal} = np.full"))
+    (one,) = [run for run in trained.runs() if run.version == "plain"][:1]
+    with pytest.raises(UsageError, match=rf"Name a picture\.\n  `epochal generate {one.id} --help`"):
+        api.generate(one.id, recipe=str(file), lab=trained)
+
+
 def test_loaded_networks_are_plain_modules(trained: Lab) -> None:
     """`load(RUN).line` is a torch module with the trained weights, in eval mode."""
     import torch

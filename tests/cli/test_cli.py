@@ -94,6 +94,36 @@ def test_help_of_a_recipe_shows_its_settings(capsys: pytest.CaptureFixture[str])
     assert "--data.limit" in text and "--seeds" in text
 
 
+def test_help_of_fork_shows_the_parents_settings(trained: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    """What can be changed, and what the parent has; without a run only the verb's own options."""
+    assert main(["fork", "line:decayed", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "--warm-start" in text and "--loss.weight" in text and "(default: 0.1)" in text
+    assert main(["fork", "--help"]) == 0
+    assert "--loss.weight FLOAT" not in capsys.readouterr().out
+
+
+def test_both_spellings_of_a_setting_are_one(answer: Answer, tmp_path: Path) -> None:
+    """As Python names it, and as options are written."""
+    for option in ("--batch_size", "--batch-size"):
+        words = ["run", RECIPE, option, "3", "--epochs", "1", "--lab", str(tmp_path), *FAST]
+        (row,) = answer(*words)["runs"]
+        assert Lab(tmp_path).find(row["run"]).settings["batch_size"] == 3
+
+
+def test_a_recipe_file_may_stand_for_its_recipe(trained: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    """`compare ./my.py:v1 ./my.py:v2` means the versions that were run from that file."""
+    assert main(["compare", f"{RECIPE}:plain", "decayed", "--recipe", RECIPE]) == 0
+    assert "line-plain" in capsys.readouterr().out
+    assert main(["show", f"{RECIPE}:plain@0"]) == 0
+
+
+def test_a_number_without_a_better_side_has_none(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """A dash would look like something that is missing."""
+    assert main(["evaluate", run.id, "--lab", str(run.path.parent)]) == 0
+    assert "–" not in capsys.readouterr().out
+
+
 def test_help_of_generate_shows_what_can_be_drawn(trained: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     """The recipe's own request fields."""
     assert main(["generate", "line:plain@0", "--help"]) == 0
@@ -149,6 +179,11 @@ def test_a_wrong_call_is_json_too(answer: Answer) -> None:
         (["run", RECIPE, "--loss.wieght", "1"], "Did you mean loss.weight"),
         (["run", RECIPE, "--loss.weight", "2"], "loss.weight must be a number from 0 to 1"),
         (["run", RECIPE, "--sede", "3"], "Did you mean --seed"),
+        (["run", RECIPE, "--batch", "3"], "Did you mean --batch-size"),
+        (["run", RECIPE, "--loss-of-something", "3"], "Did you mean --stop.loss"),
+        (["run", "two-layer", "--learning-rate", "1"], "Did you mean --optim.lr?"),
+        (["run", "two-layer", "--hidden_units", "1"], "Did you mean --net.hidden?"),
+        (["run", "two-layer", "--colour", "1"], "`epochal run two-layer --help` lists the options"),
         (["run", RECIPE, "--seed", "x"], "--seed = 'x' is not allowed; it must be a whole number"),
         (["run", RECIPE, "--settings", "no.toml"], "Cannot read the settings file"),
         (["run", RECIPE, "plain", "extra"], "did not expect extra"),
@@ -172,6 +207,7 @@ def test_a_wrong_call_is_json_too(answer: Answer) -> None:
         (["generate"], "Name the run"),
         (["generate", "line:plain@0", "--shade", "999"], "from 0 to 255"),
         (["generate", "line:plain@0", "--shaed", "9"], "Did you mean --shade"),
+        (["compare", "./nowhere.py:plain", "last"], "no run of such a recipe file"),
         (["log", "nothing-like-it"], "no recipe"),
         (["rm"], "Name the runs"),
         (["data", "fetch"], "Name the source"),

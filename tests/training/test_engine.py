@@ -58,6 +58,13 @@ def test_drawn_data_are_called_so_at_the_start(bench: Any) -> None:
     assert "data:" not in on({"name": "mnist", "drawn": False})
 
 
+def test_a_precision_that_numpy_does_not_have_is_told(bench: Any) -> None:
+    """What was asked for and is not done is said; what nobody asked for is not."""
+    for precision, told in (("bfloat16", True), ("auto", False)):
+        run = bench.train("numpy-step", bench.Settings(epochs=1), precision=precision)
+        assert (f"precision {precision} is not used" in (run.path / "console.log").read_text()) == told
+
+
 def test_epochs_that_end_before_the_steps_say_so(bench: Any) -> None:
     """Where less is trained than `steps` asks for, the console tells it, and how many epochs would do."""
     for steps, told in ((10_000, True), (2, False), (None, False)):

@@ -89,7 +89,9 @@ def generate(
     one = single(lab_of(lab).find(ref))
     found, _ = known_recipe(one, recipe)
     if found.generate is None or found.request is None:
-        raise UsageError(f"The recipe {found.name} generates nothing.")
+        raise UsageError(
+            f"The recipe {found.name} generates nothing.", hint=f"Its figures are in {one.figures_dir}."
+        )
     wanted = settings_room.apply(found.request(), request)
     target = Path(out or f"{one.id}.png")
     if not target.parent.is_dir():
@@ -98,7 +100,11 @@ def generate(
         raise UsageError(
             f"{target} is no name for a picture.", hint="Pictures are PNG files: --out sevens.png"
         )
-    grid = found.generate(trained_of(found, one, which, device), wanted)
+    try:
+        grid = found.generate(trained_of(found, one, which, device), wanted)
+    except UsageError as problem:
+        more = f"`epochal generate {one.id} --help` lists what can be asked for."
+        raise UsageError(problem.what, hint="\n  ".join(filter(None, (problem.hint, more)))) from None
     from epochal.report import figures, study
 
     figures.draw(grid, target, subtitle=study.run_title(one))

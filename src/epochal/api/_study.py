@@ -25,7 +25,7 @@ def compare(a: str, b: str, *, recipe: str | None = None, lab: LabLike = None) -
         a: a run, or a version (or fork's name) whose finished runs are averaged: `model-2`,
             `cvae-digits:model-2`. A fleet stands for its members.
         b: likewise.
-        recipe: which recipe's versions are meant, where several have one of that name.
+        recipe: name or file of the recipe whose versions are meant, where several have one of that name.
         lab: folder that holds the runs.
 
     Raises:
@@ -34,6 +34,8 @@ def compare(a: str, b: str, *, recipe: str | None = None, lab: LabLike = None) -
     from epochal.evidence import comparison
 
     home = lab_of(lab)
+    if recipe is not None and registry.recipe_path(recipe) is not None:
+        recipe = registry.find(recipe).name
     sides = [_side(home, name, recipe) for name in (a, b)]
     if sides[0].label == sides[1].label:
         sides = [replace(side, label=side.runs[0].id) for side in sides]
@@ -140,7 +142,7 @@ def _side(lab: Lab, name: str, recipe: str | None) -> Side:
     """The runs that a name in `compare` means: a version's or a fork's, else one run."""
     from epochal.evidence import comparison
 
-    wanted_recipe, _, label = name.rpartition(":")
+    wanted_recipe, _, label = lab.by_recipe(name).rpartition(":")
     wanted_recipe = wanted_recipe or recipe or ""
     fitting = [
         one

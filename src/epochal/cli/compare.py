@@ -23,7 +23,7 @@ def main(words: list[str]) -> int:
     options = Parser("compare", "Settings and numbers of two runs or versions, side by side.", EXAMPLES)
     options.add_argument("a", metavar="A", help="a run, a version, or the name of a fork")
     options.add_argument("b", metavar="B", help="what is compared with it")
-    options.add_argument("--recipe", metavar="RECIPE", help="whose versions are meant")
+    options.add_argument("--recipe", metavar="RECIPE", help="whose versions are meant: a name or a file")
     typed = options.read(words)
     from epochal import api
 
@@ -47,7 +47,7 @@ def _print(comparison: Comparison) -> None:
         print("the settings are the same")
     print()
     measured = [
-        (row.metric, row.better or None, row.a, row.b, number(row.difference)) for row in comparison.metrics
+        (row.metric, row.better, row.a, row.b, number(row.difference)) for row in comparison.metrics
     ]
     if measured:
         print_table(("metric", "better", a.label, b.label, "difference"), measured)

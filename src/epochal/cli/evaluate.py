@@ -43,7 +43,7 @@ def main(words: list[str]) -> int:
         (
             name,
             number(value),
-            about[name].better if name in about else None,
+            about[name].better if name in about else "",
             about[name].what if name in about else "",
         )
         for name, value in values.items()

@@ -18,6 +18,7 @@ EXAMPLES = (
     "fork last --seed 7                      # the same settings, another seed",
     "fork last --loss.grey-weight 0.1 --warm-start",
     "fork last --loss.grey-weight 0.1 --draft   # record it; `epochal resume` trains it",
+    "fork last --help                        # all settings of the run's recipe",
 )
 
 
@@ -42,14 +43,20 @@ def main(words: list[str]) -> int:
     options = parser()
     own, _ = options.split(words)
     names = options.positionals(own)
-    if options.asks_help(own):
+    wants_help = options.asks_help(own)
+    if wants_help and not names:
         options.print_help()
         return 0
     if not names:
         raise UsageError("Name the run to fork.", hint="`epochal list` shows the runs; `last` is the newest.")
     # The settings of the parent's recipe say how many words each option takes.
     lab, file = options.value(own, "--lab"), options.value(own, "--recipe")
-    _, recipe = api.recipe_of(names[0], recipe=file, lab=lab)
+    parent, recipe = api.recipe_of(names[0], recipe=file, lab=lab)
+    options.subject = names[0]
+    if wants_help:
+        return options.print_settings(
+            settings.from_dict(recipe.settings, parent.settings), f"the parent {parent.id}"
+        )
     own, dotted = options.split(words, recipe.settings)
     typed = options.parse_args(own)
     runs = api.fork(

@@ -40,17 +40,15 @@ def main(words: list[str]) -> int:
             "Name the run to draw with.", hint="`epochal list` shows the runs; `last` is the newest."
         )
     lab, file = options.value(own, "--lab"), options.value(own, "--recipe")
-    _, recipe = api.recipe_of(names[0], recipe=file, lab=lab)
+    run, recipe = api.recipe_of(names[0], recipe=file, lab=lab)
     if recipe.request is None:
-        raise UsageError(f"The recipe {recipe.name} generates nothing.")
+        raise UsageError(
+            f"The recipe {recipe.name} generates nothing.", hint=f"Its figures are in {run.figures_dir}."
+        )
     own, dotted = options.split(words, recipe.request)
+    options.subject = names[0]
     if options.asks_help(own):
-        from epochal.settings.options import help_text
-
-        options.print_help()
-        print(f"\nwhat {recipe.name} can draw:\n")
-        print(help_text(recipe.request(), prog="epochal generate RUN"), end="")
-        return 0
+        return options.print_settings(recipe.request(), f"what {recipe.name} can draw", title="{}:")
     typed = options.parse_args(own)
     path = api.generate(
         typed.run,

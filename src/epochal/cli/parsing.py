@@ -29,6 +29,9 @@ class Parser(argparse.ArgumentParser):
         verb: the verb.
         what: one sentence about it.
         examples: command lines, without `epochal`.
+
+    Attributes:
+        subject: the recipe or run that was named, whose settings are options too; empty before that is known.
     """
 
     def __init__(self, verb: str, what: str, examples: Sequence[str]) -> None:
@@ -41,7 +44,7 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             add_help=False,
         )
-        self.verb = verb
+        self.verb, self.subject = verb, ""
         self.value_of: dict[str, bool] = {}
         self.add_argument("--help", "-h", action="store_true", help="show this help")
         self.add_argument(
@@ -113,6 +116,15 @@ class Parser(argparse.ArgumentParser):
                 return text if has_value else next(iter(own[position + 1 :]), None)
         return None
 
+    def print_settings(self, settings: Any, whose: str, title: str = "settings of {}:") -> int:
+        """Prints the verb's help and below it the settings that are options too, with these values; returns 0."""
+        from epochal.settings.options import help_text
+
+        self.print_help()
+        print(f"\n{title.format(whose)}\n")
+        print(help_text(settings, prog=f"epochal {self.verb} {self.subject}"), end="")
+        return 0
+
     def asks_help(self, words: Sequence[str]) -> bool:
         """Whether `--help` is among the words."""
         return "--help" in words or "-h" in words
@@ -133,7 +145,7 @@ class Parser(argparse.ArgumentParser):
         hint = (
             f"Did you mean {' or '.join(near)}?"
             if near
-            else f"`epochal {self.verb} --help` lists the options."
+            else f"`{' '.join(filter(None, ('epochal', self.verb, self.subject)))} --help` lists the options."
         )
         return UsageError(f"epochal {self.verb} has no option {typed}.", hint=hint)
 

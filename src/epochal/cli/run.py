@@ -58,10 +58,11 @@ def main(words: list[str]) -> int:
     if not names:
         raise UsageError("Name the recipe to train.", hint=f"Recipes: {', '.join(recipes.names())}.")
     recipe = recipes.find(names[0])
+    options.subject = names[0]
     version = names[1] if len(names) > 1 else None
     own, dotted = options.split(words, recipe.settings)
     if wants_help:
-        return _help(options, names[0], version, recipes.settings_of(recipe, version))
+        return options.print_settings(recipes.settings_of(recipe, version), " ".join(filter(None, names[:2])))
     typed = options.parse_args(own)
     runs = api.run(
         typed.recipe,
@@ -108,12 +109,3 @@ def _grid(words: list[str]) -> dict[str, list[str]]:
             raise UsageError(f"--grid {key} stands twice.", hint="Give all its values at once.")
         grid[key] = values
     return grid
-
-
-def _help(options: Parser, name: str, version: str | None, base: object) -> int:
-    from epochal.settings.options import help_text
-
-    options.print_help()
-    print(f"\nsettings of {name}{f' {version}' if version else ''}:\n")
-    print(help_text(base, prog=f"epochal run {name}"), end="")
-    return 0

@@ -98,7 +98,7 @@ class Lab:
                 version and seed (of several such runs, the newest); a folder, relative to here or absolute.
                 A fork's name stands in the version's place; without a name it is found by id only.
                 A fleet's member is "FLEET#12", its twelfth from 0, or "FLEET@3", the one of seed 3; a
-                selector with a seed finds it too.
+                selector with a seed finds it too. A recipe may be named by the file that it was run from.
             many: return all that fit, newest first, instead of one.
 
         Raises:
@@ -107,6 +107,7 @@ class Lab:
         """
         from epochal.journal import members, references
 
+        ref = self.by_recipe(ref)
         folder = references.folder_of(ref, self.path)
         if folder is not None:
             run = Run(folder)
@@ -132,6 +133,12 @@ class Lab:
             else:
                 runs.append(run)
         return runs if many else runs[0]
+
+    def by_recipe(self, ref: str) -> str:
+        """The ref with the recipe's name where it begins with the file that a recipe was run from."""
+        from epochal.journal import references
+
+        return references.by_recipe(ref, self.index().rows) if ".py:" in ref else ref
 
     def _fleet(self, part: Part, rows: Sequence[Row]) -> Run | None:
         """The fleet that holds a member as typed; None when nothing of that name is one."""

@@ -37,6 +37,16 @@ def part_of_fleet(ref: str) -> Part | None:
     return Part(match["fleet"], match["sign"], int(match["number"])) if match is not None else None
 
 
+def by_recipe(ref: str, rows: Sequence[Row]) -> str:
+    """`./my_recipe.py:v1@0` with the recipe's name for its file, as the runs that it made say; else the ref itself."""
+    import json
+
+    file, colon, rest = ref.partition(".py:")
+    path = str(Path(f"{file}.py").expanduser().resolve())
+    names = {row.recipe for row in rows if colon and json.loads(row.content).get("recipe_file") == path}
+    return f"{names.pop()}:{rest}" if len(names) == 1 else ref
+
+
 def folder_of(ref: str, lab: Path) -> Path | None:
     """The run folder that `ref` names outright: a run's folder in the lab, or a path that holds a run.json.
 
@@ -59,6 +69,11 @@ def folder_of(ref: str, lab: Path) -> Path | None:
     part = part_of_fleet(ref)
     if is_path and part is not None and folder_of(part.fleet, lab) is not None:
         return None
+    if is_path and ".py:" in ref:
+        raise UsageError(
+            f"{ref!r}: no run of such a recipe file.",
+            hint="Its runs go by the recipe's own name: NAME:VERSION",
+        )
     if is_path:
         raise UsageError(f"{ref!r} is a path, but there is no run: no {runfile.NAME} in it.", hint=_FORMS)
     return None

@@ -24,10 +24,10 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class HeldOutDataSettings(DataSettings):
-    """Data of which a part of the training items watches the training instead."""
+    """Which data, from where, how much, and how many items of them are held out for validation."""
 
     hold_out: Annotated[int, Interval(0)] = 0
-    """Keep the last training items, in stored order, aside as the validation split; 0: none."""
+    """How many of the training items, the last in stored order, are not trained on but are the validation split."""
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,10 @@ def nearest(typed: str, known: Iterable[str]) -> list[str]:
     last = {name: name.rpartition(".")[2] for name in names}
     ends = get_close_matches(key.rpartition(".")[2], set(last.values()), n=1, cutoff=0.75)
     near += [name for name in names if last[name] in ends and name not in near]
+    # And they know a setting by another name: `--learning-rate` for `--optim.lr`, `--hidden-units` for `--net.hidden`.
+    words = key.replace(".", "_").split("_")
+    alike = {*words, "".join(word[:1] for word in words)} if not near else set()
+    near += [name for name in names if alike & {last[name], *last[name].split("_")}][:3]
     return near or [name for name in names if name.startswith(f"{key}.")]
 
 
