@@ -158,6 +158,43 @@ def test_pictures_are_seen_in_stored_order(monkeypatch: pytest.MonkeyPatch) -> N
     assert np.array_equal(torch.cat([masks for _, masks in seen]).numpy(), columns["masks"])
 
 
+class OneCorner(torch.nn.Module):
+    """Answers class 1 in the upper left pixel of what it sees, whatever that is: a network blind to turns."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 1, H, W) → (B, 2, H, W)."""
+        y = torch.zeros(len(x), 2, *x.shape[2:])
+        y[:, 1, 0, 0] = 20.0
+        return y
+
+
+@pytest.mark.parametrize(("positions", "corners"), [("upright", 1), ("mirrored", 2), ("any", 4)])
+def test_answers_are_averaged_over_the_positions_of_training(positions: str, corners: int) -> None:
+    """Each position's answer is turned back: one pixel's probability is shared by the corners that it can come to."""
+    trained = Trained(replace(settings_of(positions=positions), average=True), {"net": OneCorner()})
+    chance = shared.answering(trained, "net")(torch.zeros(2, 1, 5, 8)).softmax(1)[:, 1]
+    share = 0.5 + 0.5 / corners
+    assert chance.shape == (2, 5, 8) and (chance > 0.5001).sum() == 2 * corners
+    torch.testing.assert_close(chance[chance > 0.5001], torch.full((2 * corners,), share))
+    once = shared.answering(asked_once(trained), "net")(torch.zeros(1, 1, 5, 8)).softmax(1)[:, 1]
+    assert (once > 0.9).sum() == 1
+
+
+def asked_once(trained: Trained) -> Trained:
+    """The same network, asked once."""
+    return replace(trained, settings=replace(trained.settings, average=False))
+
+
+def test_the_average_of_a_network_that_copies_is_its_answer() -> None:
+    """What is found in a turned picture lands where it belongs: oblong pictures, all eight positions."""
+    images = torch.from_numpy(pictures(2, 24)["images"][:, :15])
+    trained = Trained(replace(settings_of(), average=True), {"net": Mirror()})
+    torch.testing.assert_close(
+        shared.logits_of(shared.answering(trained, "net"), images).softmax(1),
+        shared.logits_of(Mirror(), images).softmax(1),
+    )
+
+
 # --- measuring -----------------------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import torch
+    from torch import Tensor
 
     from epochal.evidence.metrics.segmentation import Overlap, RandScore
     from epochal.systems.data import Dataset
@@ -73,6 +74,8 @@ class Settings(RecipeSettings):
     """Random crops of every picture in an epoch."""
     batch_size: Annotated[int, Interval(1)] = 16
     """Crops a step."""
+    average: bool = False
+    """Answers are the mean over all positions that `data.positions` allows a crop; validation looks once."""
     data: DataSettings = field(default_factory=DataSettings)
     loss: LossSettings = field(default_factory=LossSettings)
     optim: OptimSettings = field(default_factory=OptimSettings)
@@ -270,7 +273,9 @@ _TILE, _MARGIN = 1024, 128
 """Larger pictures are cut into tiles; each is seen with so much around it, more than U-Net's field of view."""
 
 
-def whole(net: Any, columns: Mapping[str, Array], device: Any) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def whole(
+    net: Callable[[Tensor], Tensor], columns: Mapping[str, Array], device: Any
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Logits (B, classes, H, W) and masks (B, H, W) of all pictures, batch by batch, in stored order."""
     import torch
 
@@ -282,7 +287,34 @@ def whole(net: Any, columns: Mapping[str, Array], device: Any) -> Iterator[tuple
         yield logits_of(net, images), masks
 
 
-def logits_of(net: Any, images: torch.Tensor) -> torch.Tensor:
+def answering(trained: Trained, net: str) -> Callable[[Tensor], Tensor]:
+    """The network as `Settings.average` wants it asked: once, or in every position, from which it returns logits.
+
+    The mean of the probabilities is taken (Ronneberger et al. 2015 averaged seven rotations); its logarithm has the
+    form of logits.
+    """
+    settings = trained.settings
+    asked: Callable[[Tensor], Tensor] = trained.nets[net]
+    turns = {"upright": (0,), "mirrored": (0,), "any": (0, 1, 2, 3)}[settings.data.positions]
+    mirrors = (False,) if settings.data.positions == "upright" else (False, True)
+    if not settings.average:
+        return asked
+
+    def mean(x: Tensor) -> Tensor:
+        import torch
+
+        total = torch.zeros(())
+        for turn in turns:
+            for mirror in mirrors:
+                seen = x.rot90(turn, (2, 3))
+                answer = asked(seen.flip(3) if mirror else seen).float().softmax(1)
+                total = total + (answer.flip(3) if mirror else answer).rot90(-turn, (2, 3))
+        return (total / (len(turns) * len(mirrors))).log()
+
+    return mean
+
+
+def logits_of(net: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """Logits (B, classes, H, W) of pictures (B, H, W[, 3]) uint8 of any size, the large ones tile by tile."""
     import torch
 
@@ -290,8 +322,7 @@ def logits_of(net: Any, images: torch.Tensor) -> torch.Tensor:
     height, width = x.shape[2:]
     with torch.no_grad():
         if max(height, width) <= _TILE + 2 * _MARGIN:
-            found: torch.Tensor = net(x)
-            return found
+            return net(x)
         rows = []
         for top in range(0, height, _TILE):
             row = []
@@ -303,7 +334,7 @@ def logits_of(net: Any, images: torch.Tensor) -> torch.Tensor:
         return torch.cat(rows, 2)
 
 
-def _answers(logits: torch.Tensor, found: Dataset) -> torch.Tensor:
+def _answers(logits: Tensor, found: Dataset) -> Tensor:
     """The likeliest class of each pixel (B, H, W); a learnt border is not among the answers."""
     return logits[:, : len(found.classes)].argmax(1)
 
@@ -356,7 +387,7 @@ def answered(trained: Trained, net: str, found: Dataset, columns: Mapping[str, A
     import numpy as np
 
     truths, answers = [], []
-    for logits, truth in whole(trained.nets[net], columns, trained.device):
+    for logits, truth in whole(answering(trained, net), columns, trained.device):
         truths.append(truth.cpu().numpy())
         answers.append(_answers(logits, found).byte().cpu().numpy())
     return np.concatenate(truths), np.concatenate(answers)
@@ -416,7 +447,7 @@ def membrane_probabilities(trained: Trained, net: str, found: Dataset, split: st
 
     membrane = found.classes.index(MEMBRANE)
     truths, probabilities = [], []
-    for logits, truth in whole(trained.nets[net], split_of(found, split), trained.device):
+    for logits, truth in whole(answering(trained, net), split_of(found, split), trained.device):
         truths.append((truth == membrane).cpu().numpy())
         chances = logits[:, : len(found.classes)].float().softmax(1)
         probabilities.append(chances[:, membrane].cpu().numpy())
@@ -595,7 +626,7 @@ def segment(trained: Trained, net: str, request: Request) -> ImageGrid:
 
     channels, classes = SHAPES[trained.settings.data.wanted]
     image = _picture(request.image, *(("L", None) if channels == 1 else ("RGB", SIDE)))
-    logits = logits_of(trained.nets[net], torch.from_numpy(image)[None].to(trained.device))
+    logits = logits_of(answering(trained, net), torch.from_numpy(image)[None].to(trained.device))
     answer = logits[0, :classes].argmax(0).byte().cpu().numpy()
     picture = shown(image)
     # Two classes have the same names in the data and in what stands in for them; of more only the numbers are known.
