@@ -7,7 +7,7 @@
     epochal.load(child.id).decoder          # a plain torch.nn.Module
 
 A run is named by its id, the beginning of it, "last", "recipe:version@seed", or its folder; a fleet's member as
-"FLEET#12" or "FLEET@seed".
+"FLEET#12" or "FLEET@seed". The runs that a verb gives back name themselves: `epochal.evaluate(runs[0])`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,19 +85,23 @@ class Job:
         return str(self.plan.fields.get("name") or self.plan.fields.get("version"))
 
 
-def grid_values(settings: Any, grid: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+def grid_values(settings: Any, grid: Mapping[str, Iterable[Any]]) -> dict[str, list[Any]]:
     """The values of a grid by full dotted key, each as its setting stores it.
 
     Raises:
         UsageError: an unknown setting, a value that it does not take, no values, or one that stands twice.
     """
     found: dict[str, list[Any]] = {}
-    for typed, given in grid.items():
-        if isinstance(given, str) or not isinstance(given, Sequence) or not given:
+    for typed, values in grid.items():
+        given = values.tolist() if hasattr(values, "tolist") else values  # NumPy's
+        single = isinstance(given, (str, bytes, Mapping, Set)) or not isinstance(given, Iterable)
+        listed = [] if single else list(given)
+        if not listed:
             raise UsageError(
-                f"The grid has no values for {typed}.", hint=f"Give at least one: --grid {typed}=A,B"
+                f"The grid has no values for {typed}: {given!r}.",
+                hint=f'Give a list of them: {{"{typed}": [A, B]}}, or --grid {typed}=A,B',
             )
-        for value in given:
+        for value in listed:
             ((key, kept),) = settings_room.checked(type(settings), {typed: value}).items()
             if kept in found.setdefault(key, []):
                 raise UsageError(f"{key} = {kept} stands twice in the grid.", hint="Name each value once.")

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 from epochal import settings as settings_room
+from epochal.api._calls import verb
 from epochal.api._grids import Job, Plan
 from epochal.api._runs import LabLike, known_recipe, lab_of, settings_of, single, with_settings
 from epochal.errors import EpochalError, UsageError
@@ -24,8 +25,9 @@ Which = Literal["best", "last"]
 SPLITS = ("train", "validation", "test")
 
 
+@verb
 def evaluate(
-    ref: str,
+    ref: str | Run,
     *,
     split: str = "test",
     which: Which = "best",
@@ -61,8 +63,9 @@ def evaluate(
     return measured
 
 
+@verb
 def generate(
-    ref: str,
+    ref: str | Run,
     *,
     out: str | Path | None = None,
     which: Which = "best",
@@ -111,8 +114,9 @@ def generate(
     return target
 
 
+@verb
 def load(
-    ref: str,
+    ref: str | Run,
     *,
     which: Which = "best",
     device: str = "auto",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from epochal import settings as settings_room
+from epochal.api._calls import verb
 from epochal.errors import EpochalError, UsageError
 from epochal.journal import Lab, Run
 from epochal.journal import members as roster
@@ -55,12 +56,14 @@ class Runs(Sequence[Run]):
         return pandas.DataFrame([_flat_row(run) for run in shown])
 
 
+@verb
 def runs(lab: LabLike = None, *, recipe: str | None = None) -> Runs:
     """The runs of a lab (default: `$EPOCHAL_LAB` or ./lab), newest first; of one recipe where it is named."""
     return Runs([run for run in lab_of(lab).runs() if recipe is None or run.recipe == recipe])
 
 
-def members(ref: str, *, lab: LabLike = None) -> Runs:
+@verb
+def members(ref: str | Run, *, lab: LabLike = None) -> Runs:
     """The members of a fleet, each of them a run with its own settings, seed and numbers.
 
     Raises:
@@ -91,7 +94,8 @@ def groups_of(one: Run) -> list[dict[str, Any]]:
     return [group.to_dict() for group in groups(roster.of(one))] if one.members else []
 
 
-def recipe_of(ref: str, *, recipe: str | None = None, lab: LabLike = None) -> tuple[Run, Recipe]:
+@verb
+def recipe_of(ref: str | Run, *, recipe: str | None = None, lab: LabLike = None) -> tuple[Run, Recipe]:
     """The run that `ref` means, and the recipe that made it.
 
     Raises:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from epochal.api._calls import verb
 from epochal.api._runs import LabLike, expanded, groups_of, known_recipe, lab_of, status_of
 from epochal.errors import EpochalError, UsageError
 from epochal.journal import Lab, Run
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from epochal.evidence.comparison import Comparison, Side
 
 
-def compare(a: str, b: str, *, recipe: str | None = None, lab: LabLike = None) -> Comparison:
+@verb
+def compare(a: str | Run, b: str | Run, *, recipe: str | None = None, lab: LabLike = None) -> Comparison:
     """Settings and numbers of two runs or versions side by side; losses of different definition are refused.
 
     Args:
@@ -47,7 +49,8 @@ def compare(a: str, b: str, *, recipe: str | None = None, lab: LabLike = None) -
     return comparison.compare(sides[0], sides[1], directions)
 
 
-def show(ref: str, *, lab: LabLike = None) -> dict[str, Any]:
+@verb
+def show(ref: str | Run, *, lab: LabLike = None) -> dict[str, Any]:
     """Everything about a run: the fields of its run.json, folder, size, notes, forks, curves over epochs.
 
     Of a fleet also what its members change of its settings (`varied`: values by dotted key), and its `groups`: for
@@ -71,7 +74,8 @@ def show(ref: str, *, lab: LabLike = None) -> dict[str, Any]:
     }
 
 
-def note(ref: str, text: str, *, lab: LabLike = None) -> Run:
+@verb
+def note(ref: str | Run, text: str, *, lab: LabLike = None) -> Run:
     """Adds a remark to a run.
 
     Raises:
@@ -82,6 +86,7 @@ def note(ref: str, text: str, *, lab: LabLike = None) -> Run:
     return one
 
 
+@verb
 def log(recipe: str, *, lang: str = "en", out: str | Path | None = None, lab: LabLike = None) -> Path:
     """Writes the experiment log of a recipe (Markdown with pictures); returns its path.
 
@@ -105,7 +110,8 @@ class Removal:
     files: tuple[Path, ...] = ()
 
 
-def rm(*refs: str, prune: bool = False, dry: bool = False, lab: LabLike = None) -> list[Removal]:
+@verb
+def rm(*refs: str | Run, prune: bool = False, dry: bool = False, lab: LabLike = None) -> list[Removal]:
     """Deletes runs; or, with `prune`, only their checkpoints other than the best and the last.
 
     Args:
@@ -138,10 +144,12 @@ def rm(*refs: str, prune: bool = False, dry: bool = False, lab: LabLike = None) 
     return removals
 
 
-def _side(lab: Lab, name: str, recipe: str | None) -> Side:
+def _side(lab: Lab, name: str | Run, recipe: str | None) -> Side:
     """The runs that a name in `compare` means: a version's or a fork's, else one run."""
     from epochal.evidence import comparison
 
+    if isinstance(name, Run):
+        return _side_of(lab.find(name))
     wanted_recipe, _, label = lab.by_recipe(name).rpartition(":")
     wanted_recipe = wanted_recipe or recipe or ""
     fitting = [
@@ -164,8 +172,15 @@ def _side(lab: Lab, name: str, recipe: str | None) -> Side:
             f"No version or fork of {recipe} is called {label!r} in {lab.path}.",
             hint=f"{one.id} is of the recipe {one.recipe}.",
         )
+    return _side_of(one, name)
+
+
+def _side_of(one: Run, name: str | None = None) -> Side:
+    """A run as it is compared; of a fleet its members."""
+    from epochal.evidence import comparison
+
     if one.members:
-        return comparison.group(name, expanded([one]))
+        return comparison.group(name or one.id, expanded([one]))
     changed = roster.patch_text(one.line["patch"]) if isinstance(one, MemberRun) else ""
     return comparison.Side(f"{one.label}@{one.seed}" + (f" ({changed})" if changed else ""), [one])
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from epochal import settings as settings_room
+from epochal.api._calls import verb
 from epochal.api._checks import check_call, check_name
 from epochal.api._grids import Job, Plan, grid_values, jobs_of, plain
 from epochal.api._networks import as_members, trained_of
@@ -34,6 +35,7 @@ class TrainingEnded(EpochalError):
         self.runs = list(runs)
 
 
+@verb
 def run(
     recipe: str,
     version: str | None = None,
@@ -42,7 +44,7 @@ def run(
     settings_file: str | Path | None = None,
     seed: int = 0,
     seeds: int = 1,
-    grid: Mapping[str, Sequence[Any]] | None = None,
+    grid: Mapping[str, Iterable[Any]] | None = None,
     one_by_one: bool = False,
     device: str = "auto",
     precision: str = "auto",
@@ -98,8 +100,9 @@ def run(
     return train_jobs(jobs, lab_of(lab), show=show, keep_going=keep_going)
 
 
+@verb
 def fork(
-    ref: str,
+    ref: str | Run,
     patch: Patch | None = None,
     *,
     name: str | None = None,
@@ -169,8 +172,9 @@ def fork(
     return train_jobs([job], home, show=show, keep_going=keep_going)
 
 
+@verb
 def resume(
-    ref: str,
+    ref: str | Run,
     *,
     epochs: int | None = None,
     recipe: str | None = None,

@@ -87,10 +87,10 @@ class Lab:
         return {self.path / row.folder: row.problem or "" for row in self.index().broken}
 
     @overload
-    def find(self, ref: str, *, many: Literal[False] = False) -> Run: ...
+    def find(self, ref: str | Run, *, many: Literal[False] = False) -> Run: ...
     @overload
-    def find(self, ref: str, *, many: Literal[True]) -> list[Run]: ...
-    def find(self, ref: str, *, many: bool = False) -> Run | list[Run]:
+    def find(self, ref: str | Run, *, many: Literal[True]) -> list[Run]: ...
+    def find(self, ref: str | Run, *, many: bool = False) -> Run | list[Run]:
         """The run that `ref` means.
 
         Args:
@@ -99,6 +99,7 @@ class Lab:
                 A fork's name stands in the version's place; without a name it is found by id only.
                 A fleet's member is "FLEET#12", its twelfth from 0, or "FLEET@3", the one of seed 3; a
                 selector with a seed finds it too. A recipe may be named by the file that it was run from.
+                A run itself is read anew.
             many: return all that fit, newest first, instead of one.
 
         Raises:
@@ -107,6 +108,8 @@ class Lab:
         """
         from epochal.journal import members, references
 
+        if isinstance(ref, Run):
+            return [ref.reload()] if many else ref.reload()
         ref = self.by_recipe(ref)
         folder = references.folder_of(ref, self.path)
         if folder is not None:

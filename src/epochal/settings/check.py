@@ -23,6 +23,8 @@ def check(key: str, value: Any, kind: Kind) -> Any:
     Raises:
         UsageError: naming key, value and what is allowed.
     """
+    if hasattr(value, "tolist"):  # NumPy's numbers and arrays
+        value = value.tolist()
     try:
         return _convert(value, kind)
     except ValueError as reason:
