@@ -144,6 +144,30 @@ def test_a_wrong_grid_makes_no_run(lab: Lab, grid: dict[str, Any], message: str)
     assert not lab.path.exists()
 
 
+@pytest.mark.parametrize(
+    "grid",
+    [
+        {"clip_grad_norm": [None, 1]},
+        {"data.source": ["auto", "mnist"]},
+        {"net.hidden": [4, 5], "steps": [1, 0]},
+    ],
+)
+def test_what_only_the_recipe_refuses_is_refused_before_anything_is_trained(
+    own_folders: Path, lab: Lab, grid: dict[str, Any]
+) -> None:
+    """Its networks or its task, at a later point of the grid: wrong usage, and no run of an earlier point."""
+    with pytest.raises(UsageError) as caught:
+        train("v1", recipe="xor-mlp", lab=lab, grid=grid, patch={"epochs": 1})
+    assert caught.value.exit_code == 2 and not lab.path.exists()
+
+
+def test_what_breaks_at_a_later_point_is_told_by_its_training(lab: Lab) -> None:
+    """A file that cannot be read is no wrong usage: the points before it are trained."""
+    with pytest.raises(OSError, match="truncated") as caught:
+        train(recipe=ALONE, lab=lab, grid={"fault": ["", "build"]}, patch={"epochs": 1})
+    assert caught.value is not None and [run.status for run in lab.runs()] == ["finished"]
+
+
 def test_members_are_runs_for_every_verb_that_reads(trained: Lab) -> None:
     """Found by number and seed, shown with their own numbers, loaded with their own weights."""
     (fleet,) = trained.runs()

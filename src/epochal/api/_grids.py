@@ -149,6 +149,27 @@ def jobs_of(
     return jobs
 
 
+def check_jobs(jobs: Sequence[Job]) -> None:
+    """Lets the recipe refuse what it cannot train before the first of several trainings begins.
+
+    The first one's own start is soon enough for it. What else goes wrong (a damaged file) is its training's to tell.
+
+    Raises:
+        UsageError: the recipe's own code refuses the settings of a later job.
+    """
+    for job in jobs[1:]:
+        recipe, settings = job.plan.recipe, job.plan.settings
+        try:
+            recipe.build(settings, recipe.nets(settings))
+            if job.members and recipe.stack is not None:
+                of = [settings_room.apply(settings, line["patch"]) for line in job.members]
+                recipe.stack(of, [0] * len(of))
+        except UsageError:
+            raise
+        except Exception:
+            continue
+
+
 def _apart(settings: Any, points: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Points of a grid as JSON holds them, after a check that their combinations are allowed."""
     for point in points:

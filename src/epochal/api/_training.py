@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from epochal import settings as settings_room
 from epochal.api._calls import verb
 from epochal.api._checks import check_call, check_name
-from epochal.api._grids import Job, Plan, grid_values, jobs_of, plain
+from epochal.api._grids import Job, Plan, check_jobs, grid_values, jobs_of, plain
 from epochal.api._networks import as_members, trained_of
 from epochal.api._runs import LabLike, known_recipe, lab_of, settings_of, single
 from epochal.errors import EpochalError, UsageError
@@ -97,6 +97,7 @@ def run(
     plan = Plan(found, registry.recipe_path(recipe), resolved, {}, note, device, precision, threads)
     every = range(seed, seed + seeds)
     jobs = jobs_of(plan, chosen, values, every, name, stacks=found.stack is not None and not one_by_one)
+    check_jobs(jobs)
     return train_jobs(jobs, lab_of(lab), show=show, keep_going=keep_going)
 
 
