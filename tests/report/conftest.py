@@ -83,6 +83,7 @@ def make(recipe: Recipe, lab: Lab) -> Maker:
         status: str = "finished",
         drawn: bool = False,
         evaluation: dict[str, Any] | None = None,
+        loss_definition: dict[str, str] | None = None,
         **fields: Any,
     ) -> Run:
         chosen = next(one for one in recipe.versions if one.name == version)
@@ -104,7 +105,7 @@ def make(recipe: Recipe, lab: Lab) -> Maker:
             device="cpu",
             precision="float32",
             choices={"layout": "contiguous", "threads": 2},
-            loss_definition={"main": f"Σ(x - y)² + {used.loss.grey_weight:g}·grey | KL"},
+            loss_definition=loss_definition or {"main": f"Σ(x - y)² + {used.loss.grey_weight:g}·grey | KL"},
             data={"name": "glyphs" if drawn else "mnist", "drawn": drawn, "sha256": "ab" * 32},
             environment={
                 "cpu": "Test CPU",

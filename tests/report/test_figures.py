@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.text import Text
 from PIL import Image
 
@@ -30,6 +31,18 @@ def texts(figure: Figure, gid: str | None = None) -> list[str]:
     """All texts of a figure (those marked `gid`), in order of drawing."""
     found = figure.findobj(Text)
     return [text.get_text() for text in found if text.get_text() and gid in (None, text.get_gid())]
+
+
+def legend_texts(figure: Figure) -> list[str]:
+    """The names in all legends of a figure."""
+    return [text.get_text() for legend in figure.findobj(Legend) for text in legend.get_texts()]
+
+
+def drawn(figure: Figure) -> FigureCanvasAgg:
+    """The canvas of a figure that was laid out."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return canvas
 
 
 def small(side: int = 5) -> ImageGrid:
@@ -55,13 +68,32 @@ def test_pixels_stay_square_and_exact(tmp_path: Path) -> None:
     path = figures.draw(ImageGrid(images, "t"), tmp_path / "g.png")
     with Image.open(path) as picture:
         pixels = np.asarray(picture.convert("L"))
-    canvas, _, _, _ = composed(images, [])
+    canvas, lefts, tops, (tall, wide) = composed(images, [])
+    for row, top in enumerate(tops):
+        for column, left in enumerate(lefts):
+            block = images[row, column].repeat(tall // 28, 0).repeat(wide // 28, 1)
+            assert np.array_equal(canvas[top : top + tall, left : left + wide], block)
     spots = [
         (top, left)
         for top, left in np.argwhere(pixels == canvas[0, 0])
         if np.array_equal(pixels[top : top + canvas.shape[0], left : left + canvas.shape[1]], canvas)
     ]
     assert len(spots) == 1
+
+
+def test_white_pixels_end_where_the_picture_ends() -> None:
+    """A frame runs around each picture, of which no pixel is lost; an empty place (white all over) has none."""
+    images = np.full((2, 2, 5, 5), 255, np.uint8)
+    images[:, 0, 2, 2] = 0
+    canvas, lefts, tops, (tall, wide) = composed(images, [])
+    for column, framed in enumerate((True, False)):
+        for top in tops:
+            inside = slice(lefts[column], lefts[column] + wide)
+            around = [canvas[top - 1, inside], canvas[top + tall, inside]]
+            around += [canvas[top : top + tall, x] for x in (lefts[column] - 1, lefts[column] + wide)]
+            assert (np.concatenate(around) < 200).all() == framed
+            assert (np.concatenate(around) == 255).all() != framed
+            assert (canvas[top : top + tall, inside] == 0).sum() == framed * tall * wide / 25
 
 
 def test_rows_are_bracketed_by_what_they_share() -> None:
@@ -141,13 +173,12 @@ def test_grids_refused(grid: ImageGrid, message: str) -> None:
 def test_curves_are_told_apart_twice() -> None:
     """Lines differ in colour and in dashes, carry their names, and the axes theirs."""
     series = {name: ([1, 2, 3], [1.0, 2.0, 3.0]) for name in "abcd"}
-    (axes,) = curves_figure(Curves(series, "t", "epoch", "loss (nats)")).axes
+    figure = curves_figure(Curves(series, "t", "epoch", "loss (nats)"))
+    (axes,) = figure.axes
     assert len(axes.lines) == 4
     assert len({line.get_color() for line in axes.lines}) == 4
     assert len({line.get_linestyle() for line in axes.lines}) == 4
-    legend = axes.get_legend()
-    assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == list("abcd")
+    assert legend_texts(figure) == list("abcd")
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", "loss (nats)")
 
 
@@ -167,13 +198,94 @@ def test_curves_with_gaps_and_signs() -> None:
 def test_marks_stand_beside_the_curves() -> None:
     """Single points to compare with have shapes of their own and entries in the legend, also beside one line."""
     marks = {"reported: 854": (2.0, 1.5), "reported: 3268": (3.0, 2.5)}
-    (axes,) = curves_figure(Curves({"median": ([1, 2, 3], [1.0, 2.0, 3.0])}, "t", "x", "y", marks=marks)).axes
-    legend = axes.get_legend()
-    assert legend is not None
-    assert [text.get_text() for text in legend.get_texts()] == ["median", *marks]
+    figure = curves_figure(Curves({"median": ([1, 2, 3], [1.0, 2.0, 3.0])}, "t", "x", "y", marks=marks))
+    (axes,) = figure.axes
+    assert legend_texts(figure) == ["median", *marks]
     assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines[1:]] == list(marks.values())
     assert len({line.get_marker() for line in axes.lines}) == 3
     assert {line.get_linestyle() for line in axes.lines[1:]} == {"None"}
+
+
+def test_no_legend_lies_upon_the_data(recipe: Recipe, make: Maker) -> None:
+    """However many names there are, and however long, they stand between the title and the axes, inside the figure."""
+    names = [f"a rather long name, the {i}th" for i in range(7)]
+    series = {name: ([1, 10, 100], [1.0, 2.0, float(i)]) for i, name in enumerate(names)}
+    marks = {"reported at rate 0.5: 854": (2.0, 1.5), "a dollar $ and _one_": (3.0, 2.5)}
+    many = curves_figure(Curves(series, "t", "x", "y", log_x=True, marks=marks), subtitle="s")
+    by_part = figures.loss_figure(recipe, make("v1"))
+    assert by_part is not None
+    for figure, wanted in ((many, [*names, *marks]), (by_part, legend_texts(by_part))):
+        renderer = drawn(figure).get_renderer()
+        legends = [legend.get_window_extent(renderer) for legend in figure.findobj(Legend)]
+        assert legends and legend_texts(figure) == wanted
+        panels = [axes.get_tightbbox(renderer) for axes in figure.axes]
+        titles = [text for text in figure.findobj(Text) if text.get_gid() in ("title", "subtitle")]
+        above = [text.get_window_extent(renderer) for text in titles]
+        for index, box in enumerate(legends):
+            others = [*panels, *above, *legends[:index]]
+            assert not any(box.overlaps(other) for other in others)
+            assert box.x0 >= 0 and box.x1 <= figure.bbox.width
+
+
+@pytest.mark.parametrize("low", [0.000012, 0.0123, 0.31])
+@pytest.mark.parametrize("times", [1.2, 8, 40, 1e3, 1e7])
+def test_ticks_of_logarithmic_axes_do_not_meet(low: float, times: float) -> None:
+    """Whatever an axis spans, it has numbers to read, at least two, and none runs into the next."""
+    values = [low, low * times]
+    figure = curves_figure(Curves({"a": (values, values)}, "t", "x", "y", log_x=True, log_y=True))
+    renderer = drawn(figure).get_renderer()
+    (axes,) = figure.axes
+    for axis, ends in ((axes.xaxis, "x"), (axes.yaxis, "y")):
+        first, last = sorted(axis.get_view_interval())
+        both = [*zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=True)]
+        both += [*zip(axis.get_minorticklocs(), axis.get_minorticklabels(), strict=True)]
+        labels = [label for place, label in both if first <= place <= last and label.get_text()]
+        boxes = [label.get_window_extent(renderer) for label in labels]
+        spans = sorted((getattr(box, f"{ends}0"), getattr(box, f"{ends}1")) for box in boxes)
+        assert len(spans) >= 2
+        assert all(one[1] <= other[0] for one, other in pairwise(spans))
+
+
+def test_small_changes_of_a_large_number_are_written_out() -> None:
+    """No "+2.302" above an axis: each tick is the value itself."""
+    figure = curves_figure(Curves({"a": ([1, 2], [2.30295, 2.30260])}, "t", "x", "y"))
+    drawn(figure)
+    (axes,) = figure.axes
+    assert not axes.yaxis.get_offset_text().get_text()
+    for place, label in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True):
+        assert float(label.get_text()) == pytest.approx(place, abs=1e-7)
+
+
+def test_steps_of_an_epoch_are_said_where_they_are_equal(recipe: Recipe, make: Maker) -> None:
+    """The axis tells how many steps an epoch has, also where the last was stopped inside; unequal ones go without."""
+    for ends, wanted in (
+        ([100, 200, 300], "epoch (100 steps each)"),
+        ([100, 200, 250], "epoch (100 steps each)"),
+    ):
+        assert epochs_at(recipe, make("v1", done=0), ends) == wanted
+    assert epochs_at(recipe, make("v1", done=0), [1, 2, 3]) == "epoch (1 step each)"
+    assert epochs_at(recipe, make("v1", done=0), [100, 150, 250]) == "epoch"
+
+
+def epochs_at(recipe: Recipe, run: Run, ends: list[int]) -> str:
+    """What the axis of a run is called whose epochs ended at these steps."""
+    for epoch, step in enumerate(ends, start=1):
+        line = {"time": 1, "step": step, "epoch": epoch, "scope": "epoch", "split": "train"}
+        run.append("metrics", [{**line, "values": {"loss": 1.0}}])
+    figure = figures.loss_figure(recipe, run)
+    assert figure is not None
+    return str(figure.axes[0].get_xlabel())
+
+
+def test_no_name_of_a_setting_stands_on_a_figure(recipe: Recipe, make: Maker) -> None:
+    """Values known and unknown, and the loss's formula, are written as people write them: units, no underscores."""
+    run = make("v1", done=0, loss_definition={"step": "mean of Σ_784 (x - y)² + a_b"})
+    write_epochs(run, 3, {"loss": 0.5, "cross_entropy": 0.3, "some_new_part": 0.2})
+    figure = figures.loss_figure(recipe, run)
+    assert figure is not None
+    assert not [text for text in texts(figure) if "_" in text]
+    assert {axes.get_ylabel() for axes in figure.axes} == {"loss", "cross-entropy, nats", "some new part"}
+    assert "Σ₇₈₄ (x − y)²" in " ".join(texts(figure, "subtitle"))
 
 
 def test_dots_are_points_without_lines() -> None:
@@ -203,14 +315,16 @@ def test_loss_by_part(recipe: Recipe, make: Maker) -> None:
     """A panel a part, training and validation over epochs, the reported loss at the version's last epoch."""
     figure = figures.loss_figure(recipe, make("v1"))
     assert figure is not None
-    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "reconstruction", "kl"]
-    assert {axes.get_xlabel() for axes in figure.axes} == {"epoch"}
+    words = ["loss", "reconstruction, squared error", "KL divergence, nats"]
+    assert [axes.get_ylabel() for axes in figure.axes] == words
+    assert {axes.get_xlabel() for axes in figure.axes} == {"epoch (100 steps each)"}
     loss = figure.axes[0]
-    assert [line.get_label() for line in loss.lines] == ["training", "validation", "reported: 24.85"]
+    assert [line.get_label() for line in loss.lines] == ["training", "validation", "reported: loss 24.85"]
+    assert legend_texts(figure) == ["training", "validation", "reported: loss 24.85"]
     assert list(np.asarray(loss.lines[0].get_xdata())) == list(range(1, 9))
     assert (loss.lines[2].get_xdata(), loss.lines[2].get_ydata()) == ([8], [24.85])
     assert len(figure.axes[1].lines) == 1
-    assert texts(figure, "subtitle") == ["toy v1, seed 0, MNIST"]
+    assert texts(figure, "subtitle") == ["toy v1, seed 0, MNIST · loss: Σ(x − y)² + 0·grey | KL"]
     assert len({axes.get_xlim() for axes in figure.axes}) == 1
 
 
@@ -218,7 +332,10 @@ def test_title_says_what_the_panels_show(recipe: Recipe, make: Maker) -> None:
     """The title names the values drawn, in order: an accuracy is no part of a loss."""
     for names, title in (
         (["accuracy", "loss"], "Loss and accuracy over epochs: training (means over items) and validation"),
-        (["loss", "KL", "PSNR"], "Loss, KL and PSNR over epochs: training (means over items) and validation"),
+        (
+            ["loss", "kl", "psnr"],
+            "Loss, KL divergence and PSNR over epochs: training (means over items) and validation",
+        ),
         (["loss"], "Loss over epochs: training (means over items) and validation"),
     ):
         run = make("v1", done=0)
@@ -253,8 +370,10 @@ def test_a_single_epoch_is_drawn_over_its_steps(recipe: Recipe, make: Maker) -> 
     loss, accuracy = figure.axes
     assert {axes.get_xlabel() for axes in figure.axes} == {"step"}
     labels = [[line.get_label() for line in axes.lines] for axes in figure.axes]
-    assert labels[0] == ["training", "validation", "mean of epoch 1", "reported: 0.4"]
-    assert labels[1] == ["training", "validation", "reported for validation: 0.9"]
+    assert labels[0] == ["training", "validation", "reported: loss 0.4", "mean of epoch 1"]
+    assert labels[1] == ["training", "validation", "reported for validation: accuracy 0.9"]
+    shapes = [line.get_marker() for axes in figure.axes for line in axes.lines[2:]]
+    assert len(set(shapes)) == 3, "each kind of point has its own shape, in all panels"
     assert np.asarray(loss.lines[0].get_xdata()).tolist() == list(range(1, 21))
     assert np.asarray(accuracy.lines[1].get_xdata()).tolist() == [20]
 
@@ -278,7 +397,7 @@ def test_a_share_keeps_its_linear_axis(recipe: Recipe, make: Maker) -> None:
     figure = figures.loss_figure(recipe, run)
     assert figure is not None
     scales = {axes.get_ylabel(): axes.get_yscale() for axes in figure.axes}
-    assert scales == {"psnr": "linear", "grey": "log"}
+    assert scales == {"PSNR, dB": "linear", "grey loss": "log"}
 
 
 def test_the_only_part_of_a_loss_is_drawn_once(recipe: Recipe, make: Maker) -> None:
@@ -289,7 +408,25 @@ def test_the_only_part_of_a_loss_is_drawn_once(recipe: Recipe, make: Maker) -> N
         run.append("metrics", [{**line, "values": {"loss": 1 / epoch, "error": 1 / epoch, "kl": 0.5}}])
     figure = figures.loss_figure(recipe, run)
     assert figure is not None
-    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "kl"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "KL divergence, nats"]
+
+
+@pytest.mark.parametrize("added", ["", " + 0.1·ΣW²", ", labels smoothed by 0.1"])
+def test_a_loss_that_is_the_cross_entropy_shares_its_panel(recipe: Recipe, make: Maker, added: str) -> None:
+    """The validation's cross-entropy stands beside the training loss, but only where nothing is added to that."""
+    formula = f"mean over images of cross-entropy, nats{added}"
+    run = make("v1", done=0, drawn=True, loss_definition={"classifier": formula})
+    for epoch in range(1, 4):
+        at = {"time": 1, "step": epoch, "epoch": epoch, "scope": "epoch"}
+        run.append("metrics", [{**at, "split": "train", "values": {"loss": 0.5}}])
+        run.append("metrics", [{**at, "split": "validation", "values": {"cross_entropy": 0.6}}])
+    figure = figures.loss_figure(recipe, run)
+    assert figure is not None
+    drawn = {axes.get_ylabel(): [line.get_label() for line in axes.lines] for axes in figure.axes}
+    if added:
+        assert drawn == {"loss": ["training"], "cross-entropy, nats": ["validation"]}
+    else:
+        assert drawn == {"loss": ["training", "validation"]}
 
 
 def test_members_of_a_fleet_are_no_curve(recipe: Recipe, make: Maker) -> None:
@@ -328,7 +465,8 @@ def test_titles_name_the_data(recipe: Recipe, make: Maker) -> None:
     """Drawn data and limits stand in the title: a stand-in never passes as the real data."""
     figure = figures.loss_figure(recipe, make("v1", drawn=True, patch={"data.limit": 256}, name="quick"))
     assert figure is not None
-    assert texts(figure, "subtitle") == ["toy quick, seed 0, drawn glyphs, 256 training items"]
+    (subtitle,) = texts(figure, "subtitle")
+    assert subtitle.startswith("toy quick, seed 0, drawn glyphs, 256 training items · loss: ")
 
 
 def test_log_axis_only_when_useful(recipe: Recipe, make: Maker) -> None:

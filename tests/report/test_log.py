@@ -186,9 +186,7 @@ def test_pictures_say_what_they_show(recipe: Recipe, lab: Lab, make: Maker, trai
     """Every picture of a section carries its title as words: the log can be read without seeing them."""
     figures.draw_run(recipe, make("v1"), trained)
     text = log.write(recipe, lab).read_text("utf-8")
-    assert (
-        "`loss`: Loss, reconstruction and kl over epochs: training (means over items) and validation" in text
-    )
+    assert "`loss`: Loss, reconstruction and KL divergence over epochs: training (means over items)" in text
     assert "`digits`: Noise in rows" in text
     assert "![Noise in rows](toy-files/" in text
 

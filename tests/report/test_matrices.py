@@ -112,7 +112,7 @@ def test_surface_with_points() -> None:
     figure = matrix_figure(surface)
     axes = figure.axes[0]
     assert (axes.get_xlim(), axes.get_ylim()) == ((-0.5, 1.5), (-1.0, 2.0))
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["−0.5", "0", "0.5", "1", "1.5"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["−0.5", "0.0", "0.5", "1.0", "1.5"]
     legend = axes.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["target 0", "target 1"]
@@ -166,3 +166,48 @@ def test_matrices_refused(matrix: Matrix, message: str) -> None:
     """A wrong shape, a wrong number of labels, an empty extent: refused, naming the value."""
     with pytest.raises(ValueError, match=message):
         matrix_figure(matrix)
+
+
+def test_scale_and_contour() -> None:
+    """Colours run over the scale asked for, so that pictures compare; the line stands where its value is."""
+    values = np.linspace(0.2, 0.6, 41)[::-1, None].repeat(5, 1)  # grows upwards
+    surface = Matrix(values, "t", unit="output", scale=(0, 1), contour=0.5, extent=(0, 1, 0, 1))
+    figure = matrix_figure(surface)
+    axes, bar = figure.axes
+    assert axes.images[0].get_clim() == (0, 1)
+    assert [label.get_text() for label in bar.get_yticklabels()] == ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
+    legend = axes.get_legend()
+    assert legend is not None and [text.get_text() for text in legend.get_texts()] == ["output 0.5"]
+    line: Any = axes.collections[0]
+    heights = np.concatenate([path.vertices[:, 1] for path in line.get_paths()])
+    np.testing.assert_allclose(heights, (30 + 0.5) / 41, atol=1e-6)
+    assert (axes.get_xlim(), axes.get_ylim()) == ((0, 1), (0, 1))
+
+
+def test_a_level_that_is_not_crossed_has_no_line() -> None:
+    """A surface of one value, however close to the contour, has neither line nor name."""
+    for value in (0.5, 0.2, NAN):
+        figure = matrix_figure(Matrix(np.full((4, 4), value), "t", contour=0.5, extent=(0, 1, 0, 1)))
+        assert not figure.axes[0].collections and figure.axes[0].get_legend() is None
+
+
+@pytest.mark.parametrize("scale", [(1, 0), (0, 0), (0, NAN), (0, float("inf"))])
+def test_scales_refused(scale: tuple[float, float]) -> None:
+    """A scale that has no range is refused, naming it."""
+    with pytest.raises(ValueError, match=r"scale must be \(low, high\)"):
+        matrix_figure(Matrix(np.zeros((2, 2)), "t", scale=scale))
+
+
+def test_ticks_have_equal_decimals() -> None:
+    """Ticks read as one column: "0.30", not "0.3" beside "0.35"."""
+    assert ticks(0.18, 0.36).labels == ["0.20", "0.25", "0.30", "0.35"]
+    assert ticks(0, 100).labels == ["0", "20", "40", "60", "80", "100"]
+    assert ticks(0, 2.5e-9).labels[1] == "5e−10"
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(3, 3), (5, 3), (4, 6), (10, 10)])
+def test_few_columns_are_wide_enough_for_a_title(rows: int, columns: int) -> None:
+    """A small table takes the width that a title needs: a title of 45 letters stays on one line."""
+    figure = matrix_figure(Matrix(np.ones((rows, columns)), "m" * 20 + " " + "i" * 24, write="{:.3f}"))
+    assert len(texts(figure, "title")) == 1
+    assert figure.get_size_inches()[0] * figure.dpi <= 1000

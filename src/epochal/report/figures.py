@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,11 +14,11 @@ from matplotlib.figure import Figure
 
 from epochal.journal import atomic
 from epochal.report import study
-from epochal.report.curves import curves_figure, legend, mark, panels, plot, spans_decades
+from epochal.report.curves import Sheet, curves_figure, mark, plot, spans_decades
 from epochal.report.grids import grid_figure
 from epochal.report.markdown import upper_first
 from epochal.report.matrices import matrix_figure
-from epochal.report.text import BODY, DPI
+from epochal.report.text import BODY, DPI, INK
 from epochal.training.task import Curves, ImageGrid, Matrix
 
 if TYPE_CHECKING:
@@ -32,6 +34,20 @@ Axis = Literal["epoch", "step"]
 
 RATES = ("lr", "items_per_s", "images_per_s", "seconds")
 """Values that logs hold beside the loss and that are no part of it."""
+
+WORDS = {
+    "kl": ("KL divergence", "nats"),
+    "cross_entropy": ("cross-entropy", "nats"),
+    "nll": ("negative log-likelihood", "nats"),
+    "accuracy": ("accuracy", "share of items"),
+    "reconstruction": ("reconstruction", "squared error"),
+    "grey": ("grey loss", ""),
+    "l2": ("L2 penalty", ""),
+    "dice_loss": ("Dice loss", ""),
+    "iou": ("IoU", ""),
+    "psnr": ("PSNR", "dB"),
+}
+"""What figures call a value of the log, and its unit; any other is called by its own name."""
 
 
 def draw(value: Picture, path: str | os.PathLike[str], *, subtitle: str = "") -> Path:
@@ -96,6 +112,9 @@ def loss_figure(recipe: Recipe, run: Run) -> Figure | None:
     axis: Axis = "epoch" if len(epochs) > 2 else "step"
     train = values_over(lines, axis, scope=axis, split="train")
     validation = values_over(lines, axis, scope="epoch", split="validation")
+    if _is_cross_entropy(run) and "loss" not in validation and "cross_entropy" not in train:
+        # One panel for one quantity: the gap between training and validation is what it is drawn for.
+        validation = {"loss" if name == "cross_entropy" else name: y for name, y in validation.items()}
     names = [name for name in dict.fromkeys(["loss", *train, *validation]) if name not in RATES]
     names = [name for name in names if name in train or name in validation]
     # The only part of a loss is the loss.
@@ -106,31 +125,68 @@ def loss_figure(recipe: Recipe, run: Run) -> Figure | None:
         return None
     shown = ((f"{SPLITS[0]} (means over items)", train), (SPLITS[1], validation))
     splits = [name for name, values in shown if values]
-    figure, axes = panels(
+    drawn = [split for split, values in zip(SPLITS, (train, validation), strict=True) if values]
+    marks = [one for one in _marks(recipe, run, lines, axis) if one.points.keys() & set(names)]
+    labels = [one.label(names) for one in marks]
+    sheet = Sheet(
         len(names),
-        f"{upper_first(listed(names))} over {axis}s: {listed(splits)}",
-        study.run_title(run),
+        f"{upper_first(listed([title_word(name) for name in names]))} over {axis}s: {listed(splits)}",
+        " · ".join(filter(None, (study.run_title(run), _definition(run) if "loss" in names else ""))),
         columns=2 if len(names) in (2, 4) else min(3, len(names)),
         size=(3.4, 2.7) if len(names) > 1 else (6.4, 4.0),
+        lines=drawn if len(drawn) > 1 or marks else (),
+        marks=labels,
     )
-    reference = _reference(recipe, run, lines, axis)
     upwards = {metric.name for metric in recipe.metrics if metric.better == "higher"}
-    for panel, name in zip(axes, names, strict=True):
+    across = f"epoch{_steps_each(lines)}" if axis == "epoch" else axis
+    for panel, name in zip(sheet.axes, names, strict=True):
         both = zip(SPLITS, (train.get(name, ()), validation.get(name, ())), strict=True)
         series = {label: _unzipped(points) for label, points in both if points}
         values = [value for _, y in series.values() for value in y]
         plot(panel, series, log_y=name not in upwards and spans_decades(values), among=SPLITS)
-        for label, point in reference.get(name, {}).items():
-            mark(panel, label, point, shape=0 if label.startswith("reported") else 1)
-        panel.set_xlabel(axis, fontsize=BODY)
-        panel.set_ylabel(name, fontsize=BODY, parse_math=False)
-        if len(panel.lines) > 1 or len(splits) > 1:
-            legend(panel)
-    left, right = (list(edge) for edge in zip(*(panel.get_xlim() for panel in axes), strict=True))
-    for panel in axes:
+        for shape, (label, one) in enumerate(zip(labels, marks, strict=True)):
+            if name in one.points:
+                mark(panel, label, one.points[name], shape=shape)
+        panel.set_xlabel(across, fontsize=BODY, color=INK)
+        panel.set_ylabel(axis_word(name), fontsize=BODY, color=INK, parse_math=False)
+    left, right = (list(edge) for edge in zip(*(panel.get_xlim() for panel in sheet.axes), strict=True))
+    for panel in sheet.axes:
         # A part that starts later starts later in its panel too.
         panel.set_xlim(min(left), max(right))
-    return figure
+    sheet.name()
+    return sheet.figure
+
+
+def title_word(name: str) -> str:
+    """What a value of the log is called in a sentence: "cross-entropy"."""
+    return WORDS[name][0] if name in WORDS else name.replace("_", " ")
+
+
+def axis_word(name: str) -> str:
+    """What a value of the log is called on its axis: "cross-entropy, nats"."""
+    return ", ".join(filter(None, WORDS.get(name, (title_word(name),))))
+
+
+def _is_cross_entropy(run: Run) -> bool:
+    """Whether the run's loss is the cross-entropy, with nothing added, smoothed or weighted."""
+    return [*(run.meta.get("loss_definition") or {}).values()] == ["mean over images of cross-entropy, nats"]
+
+
+def _definition(run: Run) -> str:
+    """The formulas of the run's loss, set for reading: "Σ_784" gets a small index."""
+    formulas = run.meta.get("loss_definition") or {}
+    said = [formula if len(formulas) == 1 else f"{name} {formula}" for name, formula in formulas.items()]
+    small = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+    text = re.sub(r"_(\d+)", lambda found: found[1].translate(small), "; ".join(said))
+    return f"loss: {text.replace('_', ' ').replace(' - ', ' − ')}" if text else ""
+
+
+def _steps_each(lines: Sequence[Mapping[str, Any]]) -> str:
+    """How many steps an epoch has, for the axis; the last one may have been stopped inside."""
+    ends = {line["epoch"]: line["step"] for line in lines if line.get("scope") == "epoch"}
+    each, last = ends.get(1, 0), max(ends, default=0)
+    even = all(step == epoch * each for epoch, step in ends.items() if epoch < last)
+    return f" ({each:,} step{'s' * (each != 1)} each)" if each and even else ""
 
 
 def values_over(
@@ -150,27 +206,42 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-def _reference(
-    recipe: Recipe, run: Run, lines: Sequence[Mapping[str, Any]], axis: Axis
-) -> Mapping[str, Mapping[str, tuple[float, float]]]:
-    """Points to compare with, by value: what was reported after the version's last epoch.
+@dataclass(frozen=True)
+class _Mark:
+    """Points of one kind to compare with, by value: what was reported after the version's last epoch."""
+
+    what: str
+    points: dict[str, tuple[float, float]]
+    numbers: bool = True
+
+    def label(self, names: Sequence[str]) -> str:
+        """The kind and its numbers, each with its value's name where there are several panels."""
+        of = {name: y for name, (_, y) in self.points.items() if name in names}
+        several = len(names) > 1
+        numbers = ", ".join(f"{title_word(name)} {y:g}" if several else f"{y:g}" for name, y in of.items())
+        return f"{self.what}: {numbers}" if self.numbers else self.what
+
+
+def _marks(recipe: Recipe, run: Run, lines: Sequence[Mapping[str, Any]], axis: Axis) -> list[_Mark]:
+    """What the version's reference reports of training and validation.
 
     Over steps, what compares is the run's own mean over that epoch: it stands beside the reported number.
     """
     if study.is_drawn(run) or study.overrides(recipe, run):
-        return {}
-    found: dict[str, dict[str, tuple[float, float]]] = {}
+        return []
     epoch = study.reported_epoch(recipe, run)
     last = [line for line in lines if line.get("scope") == "epoch" and line.get("epoch") == epoch]
+    said = {"train": _Mark("reported", {}), "validation": _Mark("reported for validation", {})}
+    mean = _Mark(f"mean of epoch {epoch}", {}, numbers=False)
     for (split, name), value in study.reported(recipe, run).items():
-        label = f"reported{' for validation' * (split == 'validation')}: {value:g}"
         own = values_over(last, "step", scope="epoch", split=split).get(name)
-        if split != "test" and axis == "epoch":
-            found.setdefault(name, {})[label] = (epoch, value)
-        elif split != "test" and own:
-            mean = {f"mean of epoch {epoch}": own[-1]} if split == "train" else {}
-            found.setdefault(name, {}).update({**mean, label: (own[-1][0], value)})
-    return found
+        if split in said and axis == "epoch":
+            said[split].points[name] = (epoch, value)
+        elif split in said and own:
+            said[split].points[name] = (own[-1][0], value)
+            if split == "train":
+                mean.points[name] = own[-1]
+    return [one for one in (*said.values(), mean) if one.points]
 
 
 def _unzipped(points: Points) -> tuple[list[float], list[float]]:

@@ -21,6 +21,8 @@ CELL, WIDEST = 84, 2400
 """Output pixels that a picture may take, and a whole row of pictures, when they are enlarged."""
 GAP, GROUP_GAP = 4, 20
 """Output pixels between pictures, and between groups of rows."""
+FRAME = 153
+"""Grey of the frames around pictures, one output pixel wide."""
 PAD = 16
 """Output pixels at the edges and between labels."""
 NARROWEST = 600
@@ -110,7 +112,10 @@ def grouped(rows: Sequence[str]) -> tuple[list[Group], list[str]]:
 
 
 def composed(images: Pixels, groups: Sequence[Group]) -> tuple[Pixels, list[int], list[int], tuple[int, int]]:
-    """All pictures enlarged by a whole factor, on one white canvas.
+    """All pictures enlarged by a whole factor and framed, on one white canvas.
+
+    Without a frame the white in a picture would be the white of the page. A picture that is white all over is an
+    empty place, and stays one.
 
     Returns:
         The canvas, the left edge of each column and the top edge of each row in its pixels, and a picture's
@@ -121,12 +126,14 @@ def composed(images: Pixels, groups: Sequence[Group]) -> tuple[Pixels, list[int]
     tall, wide = tall * factor, wide * factor
     starts = {first for _, first, _ in groups if first > 0}
     gaps = np.cumsum([0] + [GROUP_GAP if row in starts else GAP for row in range(1, rows)])
-    tops = [row * tall + int(gaps[row]) for row in range(rows)]
-    lefts = [column * (wide + GAP) for column in range(columns)]
-    canvas = np.full((tops[-1] + tall, lefts[-1] + wide, *images.shape[4:]), 255, dtype=np.uint8)
+    tops = [1 + row * tall + int(gaps[row]) for row in range(rows)]
+    lefts = [1 + column * (wide + GAP) for column in range(columns)]
+    canvas = np.full((tops[-1] + tall + 1, lefts[-1] + wide + 1, *images.shape[4:]), 255, dtype=np.uint8)
     for row, top in enumerate(tops):
         for column, left in enumerate(lefts):
             picture = images[row, column].repeat(factor, axis=0).repeat(factor, axis=1)
+            if picture.min() < 255:
+                canvas[top - 1 : top + tall + 1, left - 1 : left + wide + 1] = FRAME
             canvas[top : top + tall, left : left + wide] = picture
     return canvas, lefts, tops, (tall, wide)
 

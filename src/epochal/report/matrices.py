@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -21,12 +22,14 @@ from epochal.training.task import Matrix
 
 COLOURS = "cividis"
 """Perceptually uniform, and made for people with and without colour-vision deficiency (Nuñez et al., 2018)."""
-WIDE, NARROW = 150, 54
-"""Output pixels of a cell's side: of the largest cells, and of the smallest unless labels need more."""
+WIDE, TALL, NARROW = 240, 110, 54
+"""Output pixels of a cell: width and height of the largest, and the side of the smallest unless labels need more."""
 PLOT = 840
 """Output pixels that a matrix's longer side takes where its cells may be chosen freely."""
 BAR = 26
 """Output pixels across the colour bar."""
+RIMMED = (("black", 3.8), ("white", 1.6))
+"""Colour and width of what is drawn upon each other for the line at `Matrix.contour`: seen on every colour."""
 PAD = 16
 """Output pixels at the edges and between labels."""
 NARROWEST = 600
@@ -63,16 +66,17 @@ def matrix_figure(matrix: Matrix, *, subtitle: str = "") -> Figure:
 
     Raises:
         ValueError: `values` is not two-dimensional or empty, labels do not fit in number, an extent is empty
-            or comes with labels, or points differ in their numbers of x and y values.
+            or comes with labels, a scale is empty, or points differ in their numbers of x and y values.
     """
     values = checked(matrix)
-    low, high = limits(values)
+    low, high = matrix.scale or limits(values)
     written = _written(matrix, values)
     down, across = _cells(matrix, values.shape, written)
     tall, wide = down * values.shape[0], across * values.shape[1]
     left, bottom = _axis_ticks(matrix, values.shape, across)
     scale = ticks(low, high)
-    legend = _legend_rows(matrix, wide)
+    line = _line_name(matrix, values)
+    legend = _legend_rows([*matrix.points, *filter(None, [line])], wide)
 
     head_room = wide + PAD + BAR
     labels = ceil(left.widest() + PAD) + (ceil(height(BODY)) if matrix.row_axis else 0)
@@ -89,7 +93,9 @@ def matrix_figure(matrix: Matrix, *, subtitle: str = "") -> Figure:
     colours = _paint(axes, matrix, values, Normalize(low, high))
     _write(axes, written, colours.to_rgba(values))
     _dress(axes, matrix, left, bottom, (wide, tall), labels, below)
-    _points(axes, matrix, legend)
+    if line:
+        _contour(axes, matrix, values)
+    _points(axes, matrix, legend, line)
     if np.isfinite(values).any():
         place = ((x + wide + PAD) / size[0], 1 - (y + tall) / size[1])
         bar = figure.add_axes((*place, BAR / size[0], tall / size[1]))
@@ -121,6 +127,8 @@ def checked(matrix: Matrix) -> NDArray[np.float64]:
             raise ValueError(
                 f"extent must be (left, right, bottom, top) of some size, but got {matrix.extent}"
             )
+    if matrix.scale is not None and not -float("inf") < matrix.scale[0] < matrix.scale[1] < float("inf"):
+        raise ValueError(f"scale must be (low, high) with low < high, but got {matrix.scale}")
     for name, (x, y) in matrix.points.items():
         if len(x) != len(y):
             raise ValueError(f"points {name!r} have {len(x)} x values and {len(y)} y values")
@@ -140,7 +148,7 @@ def limits(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def ticks(low: float, high: float) -> _Ticks:
-    """Round numbers within a range, with enough digits to tell them apart."""
+    """Round numbers within a range, all with the decimals that tell them apart."""
     first, last = sorted((low, high))
     slack = 1e-9 * (last - first)
     places = [
@@ -148,6 +156,12 @@ def ticks(low: float, high: float) -> _Ticks:
         for place in MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]).tick_values(first, last)
         if first - slack <= place <= last + slack
     ]
+    # Decimals that give back each place to a thousandth of the range.
+    near = 1e-3 * (last - first)
+    for decimals in range(7):
+        labels = [f"{place + 0.0:,.{decimals}f}".replace("-", "−") for place in places]
+        if all(abs(round(place, decimals) - place) <= near for place in places):
+            return _Ticks(places, labels)
     for digits in range(4, 16):
         labels = [f"{place + 0.0:.{digits}g}".replace("-", "−") for place in places]
         if len(set(labels)) == len(labels):
@@ -185,13 +199,15 @@ def _cells(matrix: Matrix, shape: tuple[int, int], written: Sequence[Sequence[st
         longer = max(shape)
         # A surface that is far longer than wide would be a line: never under a third.
         return tuple(PLOT / longer * max(1.0, longer / 3 / count) for count in shape)  # type: ignore[return-value]
-    side = max(min(PLOT / max(shape), WIDE), NARROW)
-    side = max([side, *(width(text, SMALL) + 14 for row in written for text in row)])
+    numbers = max((width(text, SMALL) + 14 for row in written for text in row), default=NARROW)
+    side = max(min(PLOT / max(shape), TALL), NARROW, numbers)
+    # Few columns take the width that a title needs anyway.
+    across = max(min(PLOT / shape[1], WIDE), side)
     # Short names of columns are easier to read lying: the cells may grow for them a little.
     names = max((width(name, SMALL) + 12 for name in matrix.columns), default=0.0)
-    if side < names <= min(1.35 * side, WIDE):
-        side = names
-    return ceil(side), ceil(side)
+    if across < names <= min(1.35 * across, WIDE):
+        across = names
+    return ceil(side), ceil(across)
 
 
 def _axis_ticks(matrix: Matrix, shape: tuple[int, int], across: float) -> tuple[_Ticks, _Ticks]:
@@ -267,11 +283,30 @@ def _dress(
     axes.yaxis.set_label_coords(-labels / wide, 0.5)
 
 
-def _legend_rows(matrix: Matrix, wide: float) -> list[list[str]]:
-    """Names of the points in lines that fit above the surface."""
+def _line_name(matrix: Matrix, values: NDArray[np.float64]) -> str:
+    """What the line at `contour` is called; "" where the surface does not cross it."""
+    level = matrix.contour
+    # False where a value is not finite.
+    crossed = level is not None and matrix.extent is not None and values.min() < level < values.max()
+    return f"{matrix.unit or 'value'} {level:g}" if crossed and min(values.shape) > 1 else ""
+
+
+def _contour(axes: Axes, matrix: Matrix, values: NDArray[np.float64]) -> None:
+    """Draws the line where a surface crosses `matrix.contour`."""
+    assert matrix.extent is not None and matrix.contour is not None
+    left, right, bottom, top = matrix.extent
+    x, y = ((np.arange(n) + 0.5) / n for n in reversed(values.shape))  # the middles of the cells
+    across, up = left + x * (right - left), top - y * (top - bottom)
+    axes.autoscale(False)
+    for colour, thickness in RIMMED:
+        axes.contour(across, up, values, [matrix.contour], colors=colour, linewidths=thickness)
+
+
+def _legend_rows(names: Sequence[str], wide: float) -> list[list[str]]:
+    """Names of points and line in lines that fit above the surface."""
     lines: list[list[str]] = []
     room = 0.0
-    for name in matrix.points:
+    for name in names:
         needed = width(name, SMALL) + 60
         if not lines or needed > room:
             lines.append([])
@@ -281,14 +316,15 @@ def _legend_rows(matrix: Matrix, wide: float) -> list[list[str]]:
     return lines
 
 
-def _points(axes: Axes, matrix: Matrix, legend: Sequence[Sequence[str]]) -> None:
-    """Draws the points upon the surface, and names them above it."""
-    if not matrix.points:
+def _points(axes: Axes, matrix: Matrix, legend: Sequence[Sequence[str]], line: str) -> None:
+    """Draws the points upon the surface, and names them and the line above it."""
+    if not legend:
         return
     axes.autoscale(False)
-    for index, (name, (x, y)) in enumerate(matrix.points.items()):
+    drawn: list[Any] = []
+    for index, (x, y) in enumerate(matrix.points.values()):
         shape, filling = MARKS[index % len(MARKS)]
-        axes.scatter(
+        points = axes.scatter(
             x,
             y,
             s=64 if len(x) <= 30 else 25,
@@ -296,18 +332,22 @@ def _points(axes: Axes, matrix: Matrix, legend: Sequence[Sequence[str]]) -> None
             color=filling,
             edgecolors="white" if filling == "black" else "black",
             linewidths=1.2,
-            label=name,
             clip_on=False,
             zorder=3,
         )
+        drawn.append(points)
+    if line:
+        drawn.append(tuple(Line2D([], [], color=colour, linewidth=wide) for colour, wide in RIMMED))
     axes.legend(
+        drawn,
+        [*matrix.points, *filter(None, [line])],
         loc="lower left",
         bbox_to_anchor=(0, 1),
         ncols=max(map(len, legend)),
         fontsize=SMALL,
         frameon=False,
         borderaxespad=0.2,
-        handletextpad=0.2,
+        handletextpad=0.4,
         columnspacing=1.2,
     )
 

@@ -219,8 +219,9 @@ class Matrix:
 
     `values` is (rows, columns), the first row on top. Labels name rows and columns; without them the axes run over
     `extent` = (left, right, bottom, top), and `points[name] = (x values, y values)` are drawn upon it. `write`
-    formats the number in each cell ("{:.2f}"; "" writes none); `unit` names what the colours mean. A value that
-    is not finite is left blank.
+    formats the number in each cell ("{:.2f}"; "" writes none); `unit` names what the colours mean, and `scale` gives
+    the values of the darkest and the lightest one (by default the least and the largest value). A line runs where a
+    surface crosses the value `contour`. A value that is not finite is left blank.
     """
 
     values: Any
@@ -233,6 +234,8 @@ class Matrix:
     write: str = ""
     extent: tuple[float, float, float, float] | None = None
     points: Mapping[str, tuple[Sequence[float], Sequence[float]]] = field(default_factory=dict)
+    scale: tuple[float, float] | None = None
+    contour: float | None = None
 
 
 Figure = ImageGrid | Curves | Matrix
