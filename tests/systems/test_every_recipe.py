@@ -12,12 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.text import Text
 from PIL import Image
 
 from epochal import api, settings
 from epochal.cli import main
 from epochal.errors import UsageError
 from epochal.journal import Lab
+from epochal.report import figures
 from epochal.report.pictures import title_of
 from epochal.systems import data, recipes
 
@@ -96,10 +101,40 @@ def small(name: str) -> dict[str, Any]:
     return {key: value for key, value in {**little, **NARROW.get(name, {})}.items() if key in keys}
 
 
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures that are drawn meanwhile."""
+    kept: list[Figure] = []
+    save = figures.save
+
+    def keep(figure: Figure, path: Path) -> Path:
+        kept.append(figure)
+        return save(figure, path)
+
+    monkeypatch.setattr(figures, "save", keep)
+    return kept
+
+
+def assert_readable(figure: Figure) -> None:
+    """No text with an underscore, no axes without names, nothing outside the figure, no legend upon what is drawn."""
+    shown = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    assert not [text.get_text() for text in shown if "_" in text.get_text()]
+    assert all(axes.get_xlabel() and axes.get_ylabel() for axes in figure.axes if axes.lines)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    around, (wide, tall) = figure.get_tightbbox(), figure.get_size_inches()
+    assert around.x0 >= 0 and around.y0 >= 0 and around.x1 <= wide and around.y1 <= tall
+    for legend in figure.findobj(Legend):
+        box = legend.get_window_extent(canvas.get_renderer())
+        assert not any(box.overlaps(axes.get_window_extent()) for axes in figure.axes)
+
+
 @pytest.mark.parametrize("name", recipes.names())
-def test_recipe_keeps_all_promises(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It trains, is resumed only for more epochs, measures what it said it would, draws titled pictures, and is
-    told in the log."""
+def test_recipe_keeps_all_promises(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], drawn: list[Figure]
+) -> None:
+    """It trains, is resumed only for more epochs, measures what it said it would, draws titled pictures that can be
+    read, and is told in the log."""
     recipe, lab = recipes.find(name), Lab(tmp_path / "lab")
     (run,) = api.run(name, patch=small(name), precision="float32", threads=1, lab=lab, show=False)
     assert (run.status, run.meta["epochs_done"]) == ("finished", 1)
@@ -118,6 +153,10 @@ def test_recipe_keeps_all_promises(name: str, tmp_path: Path, capsys: pytest.Cap
         assert title_of(path) != stem.replace("_", " "), "each picture says what it shows"
         with Image.open(path) as picture:
             assert min(picture.size) >= 100 and max(picture.size) <= 4000
+
+    assert len(drawn) >= len(pictures)
+    for figure in drawn:
+        assert_readable(figure)
 
     if recipe.evaluate is not None and recipe.needs is None:  # else a judge would have to be trained first
         measured = api.evaluate(run.id, lab=lab, show=False)

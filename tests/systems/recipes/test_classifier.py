@@ -122,12 +122,14 @@ def test_evaluate_measures_every_split_and_explains_a_missing_one() -> None:
 
 @pytest.mark.parametrize("colours", [False, True])
 def test_figures_show_what_they_say(colours: bool) -> None:
-    """Rows of the confusion add up to 100 %; filters are grey at 0; a mistake is shown where it happened."""
+    """Rows of the confusion add up to 100 %, blank where nothing is read so; filters are grey at 0; a mistake is shown
+    where it happened."""
     net, found = Net(3 if colours else 1), dataset(colours=colours)
     prepare = classifier.scale(MEAN, DEVIATION) if colours else classifier.scale((0.0,), (1.0,))
     drawn: Any = classifier.figures(Trained(settings=None, nets={"net": net}), "net", found, prepare)
     assert set(drawn) == {"confusion", "reliability", "first_layer", "answers"}
-    np.testing.assert_allclose(drawn["confusion"].values.sum(1), 100)
+    np.testing.assert_allclose(np.nansum(drawn["confusion"].values, axis=1), 100)
+    assert not (drawn["confusion"].values == 0).any() and drawn["confusion"].scale == (0, 100)
     shape = (2, 8, 3, 3, 3) if colours else (2, 8, 3, 3)
     assert drawn["first_layer"].images.shape == shape and drawn["first_layer"].images.dtype == np.uint8
     kernel = net.conv.weight[0, 0].detach().numpy()

@@ -112,8 +112,14 @@ def test_a_grid_is_a_matrix_of_means() -> None:
         ["0.001", "0.002"],
         ["0.5"],
     )
+    assert (
+        figure.title == "Validation accuracy after 2,000 steps" and figure.unit == "accuracy, mean of 2 seeds"
+    )
     assert figure.values[0, 0] == pytest.approx(0.45) and np.isnan(figure.values[1, 0])
     assert fleet_figures([member(*cells[0]), member(*cells[2])]) == {}
+    (tiny,) = fleet_figures([member(0, 1e-5, 0.5, 0.4), member(0, 5e-6, 0.5, 0.4)]).values()
+    assert isinstance(tiny, Matrix) and list(tiny.rows) == ["0.000005", "0.00001"], "no 1e-05 on an axis"
+    assert tiny.unit == "accuracy"
 
 
 def test_a_fleet_is_its_runs(undrawn: None, tmp_path: Path) -> None:

@@ -77,6 +77,21 @@ def test_the_decision_surface_is_the_network() -> None:
     assert surface.points["target 1"] == ([0, 1], [1, 0])
 
 
+def test_a_surface_without_shape_says_so() -> None:
+    """Where every answer is one half the title tells it: a grey picture is not taken for one gone wrong. The colours
+    run from 0 to 1 in every such picture."""
+    network = XorMLP(init="zeros")
+    network.init(np.random.default_rng(0))
+    drawn = RECIPE.figures(Trained(recipes.settings_of(RECIPE), {"network": network}))  # type: ignore[misc]
+    surface = drawn["decision"]
+    assert isinstance(surface, Matrix) and surface.title.endswith("0.500 everywhere")
+    assert surface.scale == (0, 1) and surface.contour == 0.5
+    network.init(np.random.default_rng(0))
+    network.load_state({name: 1.0 + value for name, value in network.state().items()})
+    drawn = RECIPE.figures(Trained(recipes.settings_of(RECIPE), {"network": network}))  # type: ignore[misc]
+    assert "everywhere" not in drawn["decision"].title
+
+
 def members(stop: float | None, **patch: Any) -> list[Member]:
     """Three networks at each of two rates; the third at the low rate did not get there in 500 iterations."""
     made = []
@@ -95,9 +110,13 @@ def test_censored_networks_stay_in_the_denominator() -> None:
     (figure,) = fleet_figures(members(stop=0.02)).values()
     assert isinstance(figure, Curves) and figure.log_x
     fast, slow = figure.series.values()
-    assert fast == ([1, 10, 10, 20, 30, 30], [0, 0, 1 / 3, 2 / 3, 1, 1])
-    assert slow == ([1, 300, 300, 400, 500], [0, 0, 1 / 3, 2 / 3, 2 / 3])
-    assert figure.marks == {"reported, lr 0.5": (854, 1), "reported, lr 0.1": (3268, pytest.approx(2 / 3))}
+    assert fast == ([5, 10, 10, 20, 20, 30, 30, 30], [0, 0, 1 / 3, 1 / 3, 2 / 3, 2 / 3, 1, 1])
+    assert slow == ([5, 300, 300, 400, 400, 500], [0, 0, 1 / 3, 1 / 3, 2 / 3, 2 / 3])
+    assert figure.marks == {
+        "reported at 0.5: 854": (854, 1),
+        "reported at 0.1: 3,268": (3268, pytest.approx(2 / 3)),
+    }
+    assert list(figure.series) == ["learning rate 0.5", "learning rate 0.1"]
 
 
 def test_reported_numbers_stand_beside_their_own_experiment_only() -> None:
@@ -107,7 +126,9 @@ def test_reported_numbers_stand_beside_their_own_experiment_only() -> None:
     assert isinstance(other, Curves) and isinstance(wider, Curves) and not other.marks and not wider.marks
     ((name, losses),) = fleet_figures(members(stop=None)).items()
     assert name == "losses" and isinstance(losses, Curves)
-    assert next(iter(losses.series.values())) == ([0.02, 0.03, 0.04], [1 / 3, 2 / 3, 1])
+    x, y = next(iter(losses.series.values()))
+    assert x == [0.02, 0.02, 0.02, 0.03, 0.03, 0.04, 0.04, 0.04]
+    assert y == [0, 0, 1 / 3, 1 / 3, 2 / 3, 2 / 3, 1, 1]
 
 
 def test_a_fleet_is_its_runs(undrawn: None, tmp_path: Path) -> None:

@@ -193,42 +193,48 @@ def answers(found: Dataset, scores: Sequence[tuple[Any, Array]]) -> dict[str, Fi
 
 
 def confusion_matrix(counts: Any, classes: Sequence[str]) -> Matrix:
-    """Counts (classes, classes) as shares of each label's images, in percent."""
+    """Counts (classes, classes) as shares of each label's images, in percent; NaN, blank, where there is none."""
     import numpy as np
 
     n = counts.sum()
+    shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     return Matrix(
-        100 * counts / np.maximum(counts.sum(1, keepdims=True), 1),
-        title=f"What {n:,} test images are read as",
+        np.where(counts > 0, shares, np.nan),
+        title=f"What {n:,} test images are read as; blank: none",
         rows=list(classes),
         columns=list(classes),
         row_axis="label",
         column_axis="answer",
         unit="% of the label's images",
+        scale=(0, 100),
         write="{:.1f}",
     )
 
 
 def reliability_diagram(read: Any) -> Curves:
     """Accuracy over confidence of a `Classification`, beside the diagonal of a calibrated classifier."""
+    import numpy as np
+
     bins = read.reliability
     least = min(FEW, bins.count.max())
     full = bins.count >= least
+    even = np.linspace(0, 1, 101).tolist()
     return Curves(
         {
             "classifier": (bins.confidence[full].tolist(), bins.accuracy[full].tolist()),
-            "calibrated": ([0.0, 1.0], [0.0, 1.0]),
+            "perfectly calibrated": (even, even),
         },
-        title=f"Is a confidence right as often as it says? ECE {read.ece:.4f}",
-        x_axis=f"confidence, mean of a bin of {least} answers or more",
-        y_axis="accuracy",
+        title=f"Are answers right as often as they claim? Expected calibration error {read.ece:.3f}",
+        x_axis=f"confidence, mean of a bin of {least} test images or more",
+        y_axis="accuracy, share of the bin",
     )
 
 
-def filters(kernels: Array) -> ImageGrid:
-    """Kernels (O, C, h, w) of a first convolution, at most 64: in colour where C is 3, else input by input.
+def filters(kernels: Array, what: str = "kernels") -> ImageGrid:
+    """Kernels (O, C, h, w) of a first layer, at most 64: in colour where C is 3, else input by input.
 
-    Each kernel fills its own range: middle grey is 0, black and white are minus and plus its largest weight.
+    Each kernel fills its own range: middle grey is 0, black and white are minus and plus its largest weight,
+    channel by channel in colour.
     """
     import math
 
@@ -237,7 +243,7 @@ def filters(kernels: Array) -> ImageGrid:
     size = "x".join(str(side) for side in kernels.shape[2:])
     coloured = kernels.shape[1] == 3
     planes = kernels.transpose(0, 2, 3, 1) if coloured else kernels.reshape(-1, *kernels.shape[2:])
-    kernels = planes[:64]
+    kernels, many = planes[:64], len(planes)
     largest = np.abs(kernels).reshape(len(kernels), -1).max(1).reshape(-1, *[1] * (kernels.ndim - 1))
     pictures = np.round(127.5 + 127.5 * kernels / np.maximum(largest, 1e-12)).astype(np.uint8)
     columns = min(8, len(pictures))
@@ -246,7 +252,8 @@ def filters(kernels: Array) -> ImageGrid:
     grid[: len(pictures)] = pictures
     return ImageGrid(
         grid.reshape(rows, columns, *pictures.shape[1:]),
-        title=f"First layer: {len(pictures)} kernels of {size}, grey is 0",
+        title=f"First layer: {f'{len(pictures)} of ' * (many > len(pictures))}{many} {what}, {size} "
+        "(dark −, grey 0, bright +)",
     )
 
 
@@ -269,7 +276,7 @@ def surest_answers(images: Array, scores: Sequence[tuple[Any, Array]], classes: 
         grid[labels[item], answers[item]] = images[item]
     return ImageGrid(
         grid,
-        title="Surest answers: right on the diagonal, mistakes elsewhere",
+        title="Surest right answers (diagonal) and mistakes; blank: none",
         rows=list(classes),
         columns=list(classes),
         row_axis="label",

@@ -392,7 +392,8 @@ def styles_grid(
     levels = condition.levels if levels is None else levels
     latent = decoder.dense1.in_features - 11
     styles = torch.randn(rows, latent, device=rng.device, generator=rng)
-    return _ten_digits(nets, styles, levels, f"Ten digits in {rows} handwriting{'s' * (rows > 1)}")
+    title = f"Ten digits in {rows} handwriting{'s' * (rows > 1)}{', thin to thick' * (len(levels) > 1)}"
+    return _ten_digits(nets, styles, levels, title)
 
 
 def transfer(trained: Trained, request: Request, levels: tuple[float, ...]) -> ImageGrid:
@@ -433,7 +434,7 @@ def _ten_digits(nets: Nets, styles: Any, levels: tuple[float, ...], title: str) 
         for level in levels:
             t = torch.full((10,), level, device=styles.device)
             images.append(_draw(nets, z.expand(10, -1), labels, t))
-            rows.append(f"{style}t = {level:g}")
+            rows.append(f"{style}t = {level:g}".replace("-", "−"))
     return ImageGrid(
         torch.stack([torch.as_tensor(i) for i in images]).numpy(),
         title=title,
@@ -473,7 +474,7 @@ def figures(trained: Trained) -> dict[str, ImageGrid]:
         "reconstructions": ImageGrid(
             pictures,
             title="Test images and their reconstructions",
-            rows=["image", "rebuilt"],
+            rows=["test image", "rebuilt"],
             columns=[str(int(d)) for d in labels],
             column_axis="digit",
         ),

@@ -204,7 +204,7 @@ def figures(trained: Trained) -> dict[str, Figure]:
             },
             title="Test values of the sine wave, and their predictions",
             x_axis=f"place in the wave, steps of {trained.settings.wave.step:g} radian",
-            y_axis="value",
+            y_axis="value of the wave",
         )
     }
 

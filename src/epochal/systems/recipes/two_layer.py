@@ -273,7 +273,10 @@ def figures(trained: Trained) -> dict[str, Figure]:
         return {"probabilities": _probabilities(network, found)}
     kernels = network.W1.T.reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2)  # (3072, H) → (H, 3, 32, 32)
     answered = list(scores(network, found.splits["test"], centred(found)))
-    return {**classifier.answers(found, answered), "first_layer": classifier.filters(kernels)}
+    return {
+        **classifier.answers(found, answered),
+        "first_layer": classifier.filters(kernels, "hidden units' weights"),
+    }
 
 
 def _probabilities(network: TwoLayerNet, found: Dataset) -> Matrix:
@@ -285,11 +288,12 @@ def _probabilities(network: TwoLayerNet, found: Dataset) -> Matrix:
     return Matrix(
         np.exp(log_softmax(network.forward(columns["images"])[1])),
         title="Probability of each class for each toy sample",
-        rows=[f"sample {i}, class {label}" for i, label in enumerate(columns["labels"], start=1)],
+        rows=[f"sample {i}, label {label}" for i, label in enumerate(columns["labels"], start=1)],
         columns=list(found.classes),
-        row_axis="sample",
+        row_axis="sample and its label",
         column_axis="class",
         unit="probability",
+        scale=(0, 1),
         write="{:.3f}",
     )
 
@@ -320,12 +324,12 @@ def fleet_figures(members: Sequence[Member]) -> dict[str, Figure]:
     return {
         "grid": Matrix(
             values,
-            title=f"Validation accuracy after {max(m.steps for m in members):,} steps, mean of {seeds} seeds",
-            rows=[f"{lr:g}" for lr in rates],
-            columns=[f"{reg:g}" for reg in weights],
+            title=f"Validation accuracy after {max(m.steps for m in members):,} steps",
+            rows=[np.format_float_positional(lr, trim="-") for lr in rates],
+            columns=[np.format_float_positional(reg, trim="-") for reg in weights],
             row_axis="learning rate",
             column_axis="weight of the L2 penalty",
-            unit="validation accuracy",
+            unit="accuracy" if seeds == 1 else f"accuracy, mean of {seeds} seeds",
             write="{:.3f}",
         )
     }

@@ -3,7 +3,8 @@
     epochal run xor-mlp v1 --seeds 4                                    four runs end at four losses
     epochal run xor-mlp until --grid optim.lr=0.5,0.1,0.01 --seeds 1000      iterations until the loss is < 0.02
 
-The network, with its formulas, is `epochal/systems/scratch/xor_mlp.py`.
+The network, with its formulas, is `epochal/systems/scratch/xor_mlp.py`. An epoch is 1,000 iterations: one pass over
+the four rows would be too short to log.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from epochal.systems.scratch.xor_mlp import XorMLP, XorMLPFleet
-    from epochal.training.task import Figure, Nets
+    from epochal.training.task import Array, Figure, Nets
 
 ITERATIONS = 1_000
-"""Iterations of gradient descent in what the log counts as an epoch: one of four rows would be too short."""
+"""Iterations of gradient descent that are called an epoch."""
 
 REPORTED = {0.5: 854, 0.1: 3_268, 0.01: 32_391}
 """Iterations until the loss is below 0.02 by learning rate: one network each, in the coursework log."""
@@ -55,7 +56,7 @@ class Settings(RecipeSettings):
     """Everything that can be set."""
 
     epochs: Annotated[int, Interval(1)] = 4
-    """Thousands of iterations in total, those before a resume included."""
+    """Epochs of 1,000 iterations each in total, those before a resume included."""
     batch_size: Annotated[int, Interval(1)] = 4
     """Rows an iteration, in the order of the table; 4 are all."""
     net: Net = field(default_factory=Net)
@@ -63,12 +64,19 @@ class Settings(RecipeSettings):
 
 
 VERSIONS = (
-    Version("v1", change="2 – 4 – 1 sigmoid units, half the sum of squared errors, 4,000 iterations"),
-    Version("zeros", parent="v1", change="all weights begin at zero", patch={"net.init": "zeros"}),
+    Version(
+        "v1", change="2 – 4 – 1 sigmoid units, half the sum of squared errors, 4 epochs of 1,000 iterations"
+    ),
+    Version(
+        "zeros",
+        parent="v1",
+        change="all weights and biases begin at zero, so that every hidden unit stays like the others",
+        patch={"net.init": "zeros"},
+    ),
     Version(
         "until",
         parent="v1",
-        change="until the loss is below 0.02, or 100,000 iterations are done",
+        change="trained until the loss is below 0.02, for 100,000 iterations at most",
         patch={"epochs": 100, "stop.loss": 0.02},
         reported={f"iterations at lr {lr:g}": count for lr, count in REPORTED.items()},
         source="coursework log, one network a rate",
@@ -140,10 +148,12 @@ def figures(trained: Trained) -> dict[str, Figure]:
     return {
         "decision": Matrix(
             surface,
-            title="Output of the network over the plane of its inputs",
+            title=f"Output of the network over the plane of its inputs: {_range(surface)}",
             row_axis="second input",
             column_axis="first input",
             unit="output",
+            scale=(0, 1),
+            contour=0.5,
             extent=(low, high, low, high),
             points={
                 "target 0": (ROWS[~one, 0].tolist(), ROWS[~one, 1].tolist()),
@@ -152,15 +162,22 @@ def figures(trained: Trained) -> dict[str, Figure]:
         ),
         "outputs": Matrix(
             np.concatenate([h, y, TARGETS], axis=1),
-            title="What every unit answers to every row",
+            title="Activation of every unit for every row of the XOR table",
             rows=list(LABELS),
             columns=[*(f"hidden {i}" for i in range(1, h.shape[1] + 1)), "output", "target"],
-            row_axis="row",
+            row_axis="row of the table",
             column_axis="unit",
             unit="activation",
-            write="{:.3f}" if h.shape[1] <= 8 else "",
+            scale=(0, 1),
+            write="{:.2f}" if h.shape[1] <= 8 else "",
         ),
     }
+
+
+def _range(surface: Array) -> str:
+    """Between which values a surface lies, in words: a network that answers nothing looks like a picture gone wrong."""
+    low, high = f"{surface.min():.3f}", f"{surface.max():.3f}"
+    return f"{low} everywhere" if low == high else f"{low} to {high}"
 
 
 def stack(settings: Sequence[Settings], seed_index: Sequence[int]) -> XorMLPFleet:
@@ -179,8 +196,9 @@ def fleet_figures(members: Sequence[Member]) -> dict[str, Figure]:
     for member in members:
         groups[member.settings.net.init, member.settings.optim.lr].append(member)
     several = len({init for init, _ in groups}) > 1
+    begun = {"normal": ", drawn weights", "zeros": ", weights of zero"}
     named = {
-        f"lr {lr:g}{f', {init}' if several else ''}": group
+        f"learning rate {lr:g}{begun[init] if several else ''}": group
         for (init, lr), group in sorted(groups.items(), key=lambda item: (item[0][0], -item[0][1]))
     }
     wanted = members[0].settings.stop.loss
@@ -193,24 +211,19 @@ def fleet_figures(members: Sequence[Member]) -> dict[str, Figure]:
 
 def _iterations(named: dict[str, list[Member]], wanted: float, rates: set[float]) -> Curves:
     """Share of networks below the loss over iterations, a line a group; reported numbers of `rates` upon theirs."""
-    import math
-
     soonest = min(member.steps for group in named.values() for member in group)
-    start = 10.0 ** max(math.floor(math.log10(soonest / 3)), 0)  # before the first, to leave the names room
     series, marks = {}, {}
     for name, group in named.items():
         counts = sorted(member.steps for member in group if member.reached)
-        shares = [i / len(group) for i in range(len(counts) + 1)]
-        first, last = counts[0] if counts else start, max(member.steps for member in group)
-        series[name] = ([start, first, *counts, last], [0.0, *shares, shares[-1]])
+        series[name] = _staircase(counts, len(group), soonest / 2, max(member.steps for member in group))
         lr = group[0].settings.optim.lr
         if lr in rates and lr in REPORTED:
             sooner = sum(count <= REPORTED[lr] for count in counts)
-            marks[f"reported, lr {lr:g}"] = (float(REPORTED[lr]), sooner / len(group))
+            marks[f"reported at {lr:g}: {REPORTED[lr]:,}"] = (float(REPORTED[lr]), sooner / len(group))
     return Curves(
         series,
-        title=f"Share of networks whose loss got below {wanted:g}",
-        x_axis="iterations",
+        title=f"Share of networks whose loss got below {wanted:g} within so many iterations",
+        x_axis="iterations of gradient descent",
         y_axis="share of networks",
         log_x=True,
         marks=marks,
@@ -219,18 +232,30 @@ def _iterations(named: dict[str, list[Member]], wanted: float, rates: set[float]
 
 def _last_losses(named: dict[str, list[Member]]) -> Curves:
     """Share of networks whose last loss is at most so large, a line a group."""
-    series = {}
-    for name, group in named.items():
-        losses = sorted(member.final["loss"] for member in group if "loss" in member.final)
-        if losses:
-            series[name] = (losses, [i / len(group) for i in range(1, len(losses) + 1)])
+    found = {
+        name: sorted(member.final["loss"] for member in group if "loss" in member.final)
+        for name, group in named.items()
+    }
+    every = [loss for losses in found.values() for loss in losses] or [0.0]
+    low, high = min(every), max(every)
     return Curves(
-        series,
-        title="Share of networks with at most this loss, mean of the last epoch",
-        x_axis="loss",
+        {name: _staircase(losses, len(named[name]), low, high) for name, losses in found.items() if losses},
+        title="Share of networks that ended at a loss of so much or less",
+        x_axis="loss, mean of the last 1,000 iterations",
         y_axis="share of networks",
-        log_x=True,
+        log_x=low > 0 and high > 10 * low,
     )
+
+
+def _staircase(
+    values: Sequence[float], count: int, start: float, end: float
+) -> tuple[list[float], list[float]]:
+    """x and y of the share of `count` members whose value (ascending) is at most x, from `start` to `end`."""
+    x, y = [start], [0.0]
+    for i, value in enumerate(values):
+        x += [value, value]
+        y += [i / count, (i + 1) / count]
+    return [*x, end], [*y, len(values) / count]
 
 
 RECIPE = Recipe(
