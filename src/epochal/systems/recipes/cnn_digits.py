@@ -20,7 +20,7 @@ class Net:
     """Sizes of the classifier."""
 
     width: Annotated[int, Interval(1, 512)] = 16
-    """Channels of the first stage; the second has twice as many."""
+    """Number of channels of the first stage; the second has twice as many."""
     convolutions: Annotated[int, Interval(1, 8)] = 1
     """Convolutions in each of the two stages."""
     kernel: Literal[1, 3, 5, 7] = 5
@@ -28,7 +28,7 @@ class Net:
     batch_norm: bool = False
     """Batch norm after every convolution."""
     dense: Annotated[int, Interval(1, 8192)] = 128
-    """Width of the hidden dense layer."""
+    """Number of units of the hidden dense layer."""
     dropout: Annotated[float, Interval(0, 1, open_high=True)] = 0.3
     """Dropout before both dense layers."""
 

@@ -24,9 +24,9 @@ class Net:
     """Sizes of the network."""
 
     first: Annotated[int, Interval(1, 512)] = 16
-    """Kernels of the first convolution."""
+    """Number of kernels, and so of output channels, of the first convolution."""
     second: Annotated[int, Interval(1, 512)] = 32
-    """Kernels of the second convolution."""
+    """Number of kernels, and so of output channels, of the second convolution."""
 
 
 @dataclass(frozen=True)

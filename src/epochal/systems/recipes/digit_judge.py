@@ -26,7 +26,7 @@ class Net:
     """Size of the classifier."""
 
     width: Annotated[int, Interval(1, 512)] = 16
-    """Channels of the first convolution; the second and third have two and four times as many."""
+    """Number of channels of the first convolution; the second and third have two and four times as many."""
     dropout: Annotated[float, Interval(0, 1, open_high=True)] = 0.3
     """Dropout before the last layer."""
 

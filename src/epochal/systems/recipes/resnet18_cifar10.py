@@ -15,7 +15,7 @@ class Net:
     """The network."""
 
     width: Annotated[int, Interval(1, 512)] = 64
-    """Channels of the stem; the last stage has eight times as many."""
+    """Number of channels of the stem; the last stage has eight times as many."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ class Net:
     """As logged (7x7 stride-2 stem, max-pooling, stages 3/4/6, no ReLU inside a block), or with a 3x3 stem and
     stages 3/4/6/3."""
     width: Annotated[int, Interval(1, 512)] = 64
-    """Channels of the stem; the last stage has 16 (log) or 32 times as many."""
+    """Number of channels of the stem; the last stage has 16 (log) or 32 times as many."""
 
 
 @dataclass(frozen=True)

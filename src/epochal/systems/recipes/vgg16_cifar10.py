@@ -17,9 +17,9 @@ class Net:
     batch_norm: bool = False
     """Batch norm after every convolution."""
     dense: Annotated[int, Interval(0, 8192)] = 0
-    """Width of two hidden dense layers with dropout (4,096 in the original); 0: a single linear layer."""
+    """Number of units of two hidden dense layers with dropout (4,096 in the original); 0: a single linear layer."""
     width: Annotated[float, Interval(0, 4, open_low=True)] = 1.0
-    """Share of the channels of VGG-16."""
+    """Factor on the channels of every stage (1: the 64 to 512 of VGG-16); not a number of channels."""
 
 
 @dataclass(frozen=True)

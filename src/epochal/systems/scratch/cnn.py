@@ -6,9 +6,8 @@ Read from top to bottom: each layer is a pair of functions. The forward one retu
 takes dL/d(output), here `dy`, and returns dL/d(input) and dL/d(weights), by the formula in its docstring. The class
 at the end chains them and takes a step of Adam.
 
-Arrays are (N, H, W, C): images of a batch, rows, columns, channels. Two cores train on 60,000 digits in well under
-a minute because a convolution is one matrix product over all windows of all images (im2col; Chellapilla, Puri and
-Simard, 2006), and because nothing is copied that need not be.
+Arrays are (N, H, W, C): images of a batch, rows, columns, channels. A convolution is one matrix product over all
+windows of all images (im2col; Chellapilla, Puri and Simard, 2006), and nothing is copied that need not be.
 """
 
 from __future__ import annotations
