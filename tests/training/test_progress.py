@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -30,6 +31,30 @@ def test_plain_lines_without_a_terminal(tmp_path: Path, capsys: pytest.CaptureFi
         and "/s  loss 1.2500  kl 0.5000  |  validation loss 1.5000" in lines[1]
     )
     assert (tmp_path / "console.log").read_text() == err
+
+
+def test_short_epochs_have_few_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """About twenty over the run, the first and the last among them, also where it ended early; long epochs all do."""
+    from epochal.training import progress as module
+
+    clock = [0.0]
+    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
+
+    def told(seconds: float, ends: int) -> list[int]:
+        log = tmp_path / f"{seconds}-{ends}.log"
+        progress = Progress(log, show=False, epochs=1000, items=10)
+        for epoch in range(1, ends + 1):
+            progress.begin(epoch, 0)
+            clock[0] += seconds
+            progress.epoch(epoch, 10, {"loss": 1.0}, {})
+        progress.close()
+        return [int(line.split()[1].partition("/")[0]) for line in log.read_text().splitlines()]
+
+    assert told(0.01, 1000) == [1, *range(50, 1001, 50)]
+    assert told(0.01, 130) == [1, 50, 100, 130]
+    assert told(1.0, 60) == [*range(1, 61)]
+    waits = [b - a for a, b in itertools.pairwise(told(0.2, 1000))]
+    assert max(waits) * 0.2 <= 30  # nobody waits for a word for longer
 
 
 def test_a_quiet_run_still_writes_its_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -408,7 +408,7 @@ class FleetSession(Session):
         text += f"{len(means):,} of {len(self.lines):,} members in training"
         counts = {"finished": done.count("finished"), "failed": done.count("failed")}
         text += "".join(f", {count:,} {what}" for what, count in counts.items() if count)
-        self.progress.line(f"{text}  median loss {median:.4g}" if means else text)
+        self.progress.epoch_line(self.place.epoch, f"{text}  median loss {median:.4g}" if means else text)
 
     def _sound_rows(self) -> Array:
         """Rows in training after failing those whose state is no longer finite."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -10,9 +11,13 @@ from typing import Any
 
 from epochal.journal import atomic
 
+_SHORT_S = 0.3  # epochs that take less have no line each, but
+_MOST_LINES = 20  # so many over the whole run, evenly spread,
+_SILENT_S = 30.0  # and one whenever nothing was said for so long
+
 
 class Progress:
-    """Speaks of one run.
+    """Speaks of one run: a line an epoch; of epochs that are over in a blink about twenty, and that of the last one.
 
     Args:
         log: the run's console.log; every line is also appended there.
@@ -27,6 +32,10 @@ class Progress:
         self._task: Any = None
         self._started = time.perf_counter()
         self._begun = 0
+        self._said, self._held = (
+            -math.inf,
+            "",
+        )  # when the last epoch's line was printed; the newest that was not
         if show and sys.stderr.isatty():
             self._open()
 
@@ -86,10 +95,23 @@ class Progress:
         text = f"epoch {epoch}/{self.epochs}  {_duration(seconds)}  {self.rate(done):,.0f} items/s  {_values(train)}"
         if validation:
             text += f"  |  validation {_values(validation)}"
-        self.line(text)
+        self.epoch_line(epoch, text)
+
+    def epoch_line(self, epoch: int, text: str) -> None:
+        """Says how an epoch ended: at once, or not at all where epochs are short and it is not the last."""
+        now = time.perf_counter()
+        spread = epoch in (1, self.epochs) or epoch % math.ceil(self.epochs / _MOST_LINES) == 0
+        if spread or now - self._started >= _SHORT_S or now - self._said >= _SILENT_S:
+            self.line(text)
+            self._said, self._held = now, ""
+        else:
+            self._held = text
 
     def close(self) -> None:
-        """Takes the bar away."""
+        """Says how the last epoch ended, where that was not said yet, and takes the bar away."""
+        if self._held:
+            self.line(self._held)
+            self._held = ""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
