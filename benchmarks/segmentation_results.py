@@ -100,7 +100,11 @@ def on_nuclei(page: Page, lab: Lab, runs: Sequence[Run]) -> None:
     page.section("unet on nuclei: 96x96 crops, split by image")
     measured = [evaluated(run, lab) for run in runs]
     page.say(*about(runs, measured))
+    settings = runs[0].settings
     page.say(
+        f"- one crop in five under stray light of up to {settings['data']['haze']}, the square root of brightness "
+        "read, answers averaged over eight positions (Ronneberger et al. 2015 averaged seven rotations): all three chosen on "
+        "training pictures",
         "- test images are whole; neighbouring fields of one plate may lie on both sides of a split by image",
         "",
     )

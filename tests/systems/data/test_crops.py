@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 import torch
 
-from epochal.systems.data.crops import random_crops
+from epochal.systems.data.crops import random_crops, with_haze
 
 
 def stream(seed: int = 0) -> torch.Generator:
@@ -74,3 +74,28 @@ def test_a_crop_larger_than_the_picture_is_refused() -> None:
     """The message names both sizes."""
     with pytest.raises(ValueError, match=r"side <= 9 .*9x12 .*side=10"):
         random_crops(torch.zeros(1, 9, 12), torch.zeros(1, 9, 12), 10, stream())
+
+
+def test_haze_adds_sloping_light_to_a_few() -> None:
+    """About one in five; never darker, at most twice `most` brighter, in every direction, straight."""
+    dark = torch.zeros(2000, 1, 8, 12)
+    haze = with_haze(dark, 0.4, stream())
+    assert haze.shape == dark.shape and haze.min() >= 0 and 0.7 < haze.max() <= 0.8
+    haze = haze[haze.mean((1, 2, 3)) > 0]
+    assert 320 < len(haze) < 480
+    middle = haze.mean((1, 2, 3))  # a straight slope's mean is its middle
+    assert 0.18 < middle.mean() < 0.22 and 0.38 < middle.max() <= 0.4
+    down, across = haze[:, 0, -1, 0] - haze[:, 0, 0, 0], haze[:, 0, 0, -1] - haze[:, 0, 0, 0]
+    assert {(bool(d > 0), bool(a > 0)) for d, a in zip(down, across, strict=True)} == {
+        (d, a) for d in (False, True) for a in (False, True)
+    }
+    steps = haze.diff(dim=3)
+    torch.testing.assert_close(steps, steps[..., :1].expand_as(steps), atol=1e-5, rtol=0)
+
+
+def test_haze_saturates_and_repeats() -> None:
+    """What would be brighter than 1 is 1; the same stream gives the same light; none at most is none."""
+    bright = torch.full((99, 1, 4, 4), 0.9)
+    assert with_haze(bright, 1.0, stream()).max() == 1
+    assert torch.equal(with_haze(bright, 0.5, stream()), with_haze(bright, 0.5, stream()))
+    assert torch.equal(with_haze(bright, 0.0, stream()), bright)

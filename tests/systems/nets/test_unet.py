@@ -87,3 +87,13 @@ def test_wrong_numbers_are_refused() -> None:
     """No channels: the message names the value."""
     with pytest.raises(ValueError, match="base=0"):
         UNet(base=0)
+
+
+def test_the_root_of_the_picture() -> None:
+    """With `root` the same weights see in a picture what they see in the root of it without."""
+    torch.manual_seed(0)
+    plain, rooted = UNet(1, 2, 2).eval(), UNet(1, 2, 2, root=True).eval()
+    rooted.load_state_dict(plain.state_dict())
+    x = torch.rand(1, 1, 20, 16)
+    torch.testing.assert_close(rooted(x), plain(x.sqrt()))
+    assert not torch.equal(rooted(x), plain(x))

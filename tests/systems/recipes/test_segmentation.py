@@ -105,6 +105,27 @@ def test_crops_come_from_the_phases_stream() -> None:
     assert losses[0] == losses[1] != losses[2]
 
 
+class Seen(torch.nn.Module):
+    """Keeps what it is shown."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 1, H, W) → (B, 2, H, W)."""
+        self.x = x
+        return torch.cat([x, -x], 1)
+
+
+def test_haze_is_added_to_the_crops_and_to_nothing_else() -> None:
+    """Training sees stray light where `data.haze` says so, on pictures that have none; the mask stays the mask."""
+    dark = {"images": np.zeros((40, 24, 24), np.uint8), "masks": pictures(40)["masks"]}
+    for haze in (0.0, 0.5):
+        net = Seen()
+        settings = settings_of(haze=haze)
+        shared.loss("net", settings)({"net": net}, batch_of(**dark), torch.Generator().manual_seed(0))
+        assert bool(net.x.any()) == (haze > 0)
+        shared.logits_of(net, torch.from_numpy(dark["images"]))
+        assert not net.x.any()
+
+
 def test_a_border_may_be_a_class() -> None:
     """Void pixels are the last logit's class when the border is learnt, and no class at all when it is void."""
     masks = torch.tensor([[[0, 1, 255]]])

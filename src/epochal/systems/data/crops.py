@@ -1,4 +1,4 @@
-"""Random crops of pictures and their masks, drawn on the device for a whole batch at once."""
+"""Random crops of pictures and their masks, and stray light, drawn on the device for a whole batch at once."""
 
 from __future__ import annotations
 
@@ -51,3 +51,30 @@ def random_crops(
         )
     item = torch.arange(batch, device=device)[:, None, None]
     return images[item, down, across], masks[item, down, across]
+
+
+HAZY = 0.2
+"""Share of the pictures that `with_haze` changes."""
+
+
+def with_haze(x: Tensor, most: float, rng: torch.Generator) -> Tensor:
+    """Adds stray light to one picture in five, sloping from side to side; what would be brighter than 1 is 1.
+
+    In the middle of a picture it is anything up to `most`; towards the border it slopes in any direction, to between
+    nothing and twice as much.
+
+    Args:
+        x: (B, channels, H, W), brightness from 0 to 1.
+        most: the greatest strength, in the picture's middle.
+        rng: on the device of the pictures.
+    """
+
+    def draw() -> Tensor:
+        return torch.rand(len(x), 1, 1, 1, generator=rng, device=x.device)
+
+    down, across = (torch.linspace(-1, 1, n, device=x.device) for n in x.shape[2:])
+    angle = 2 * torch.pi * draw()
+    slope = angle.sin() * down[:, None] + angle.cos() * across
+    slope = slope / (angle.sin().abs() + angle.cos().abs())  # 1 at the brightest corner
+    strength = most * draw() * (draw() < HAZY)
+    return (x + strength * (1 + draw() * slope)).clamp(max=1)

@@ -22,13 +22,17 @@ class UNet(nn.Module):
         channels: of the picture.
         classes: number of logits a pixel.
         base: channels of the first convolutions, 16 times as many at the bottom; the paper has 64 … 1,024.
+        root: read the square root of the picture, whose values then must not be negative: where light is counted,
+            noise grows with the root of brightness, and so becomes equally strong in dark and bright places
+            (Anscombe 1948).
 
     Raises:
         ValueError: a number below 1.
     """
 
-    def __init__(self, channels: int = 1, classes: int = 2, base: int = 64) -> None:
+    def __init__(self, channels: int = 1, classes: int = 2, base: int = 64, *, root: bool = False) -> None:
         super().__init__()
+        self.root = root
         if min(channels, classes, base) < 1:
             raise ValueError(
                 f"channels, classes and base must be >= 1, but got ({channels=}, {classes=}, {base=})"
@@ -45,7 +49,7 @@ class UNet(nn.Module):
         self.apply(he)
 
     def forward(self, x: Tensor) -> Tensor:
-        h, cropped = padded(x, 2**DEPTH)
+        h, cropped = padded(x.sqrt() if self.root else x, 2**DEPTH)
         skips: list[Tensor] = []
         for level, block in enumerate(self.encoder):
             h = block(self.pool(h) if level else h)  # (B, base·2^level, H / 2^level, W / 2^level)

@@ -44,6 +44,8 @@ class DataSettings(HeldOutDataSettings):
     """Side of the random squares that training sees, in pixels; none: as large as the pictures' shorter side."""
     positions: Literal["upright", "mirrored", "any"] = "any"
     """How a crop may lie: as it is, also mirrored, or in all eight positions of a square."""
+    haze: Annotated[float, Interval(0, 1)] = 0.0
+    """Most stray light, as a share of full brightness, that is added to one crop in five: few pictures have it."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ def loss(net: str, settings: Settings) -> LossFunction:
     """The loss of a phase, on one random crop of every picture of the batch."""
 
     def function(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Any, Mapping[str, Any]]:
-        from epochal.systems.data.crops import random_crops
+        from epochal.systems.data.crops import random_crops, with_haze
 
         images, masks = batch["images"], batch["masks"]
         side = settings.data.crop or min(masks.shape[1:])
@@ -202,7 +204,10 @@ def loss(net: str, settings: Settings) -> LossFunction:
         images, masks = random_crops(
             images, masks, side, rng, mirror=positions != "upright", turn=positions == "any"
         )
-        return terms(nets[net](network_input(images)), masks, settings)
+        x = network_input(images)
+        if settings.data.haze:
+            x = with_haze(x, settings.data.haze, rng)
+        return terms(nets[net](x), masks, settings)
 
     return function
 

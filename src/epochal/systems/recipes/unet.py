@@ -24,6 +24,8 @@ class Net:
 
     base: Annotated[int, Interval(1, 256)] = 16
     """Channels of the first convolutions, 16 times as many at the bottom; the paper has 64."""
+    root: bool = False
+    """Read the square root of brightness, in which the noise of counted light is equally strong everywhere."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,17 @@ VERSIONS = (
     Version(
         "nuclei",
         parent="membranes",
-        change="256x256 images of nuclei in crops of 96x96, split by image",
-        patch={"data.wanted": "nuclei", "data.hold_out": 34, "data.crop": 96, "crops": 4},
+        change="256x256 images of nuclei in crops of 96x96, a few under stray light, split by image",
+        patch={
+            "data.wanted": "nuclei",
+            "data.hold_out": 34,
+            "data.crop": 96,
+            "data.haze": 0.4,
+            "crops": 4,
+            "epochs": 15,
+            "net.root": True,
+            "average": True,
+        },
     ),
 )
 
@@ -62,7 +73,7 @@ def nets(settings: Settings) -> dict[str, Any]:
     from epochal.systems.nets.unet import UNet
 
     channels, classes = shared.outputs(settings)
-    return {"unet": UNet(channels, classes, settings.net.base)}
+    return {"unet": UNet(channels, classes, settings.net.base, root=settings.net.root)}
 
 
 def build(settings: Settings, nets: Nets) -> Task:
