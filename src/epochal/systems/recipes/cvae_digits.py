@@ -378,7 +378,9 @@ def generate(trained: Trained, request: Request) -> ImageGrid:
     images = _draw(trained.nets, z, labels, t).reshape(rows, columns, 28, 28)
     images.reshape(-1, 28, 28)[request.n :] = 255  # the last row is seldom full
     at = f"thickness {request.thickness:g}" if request.thickness is not None else "thin to thick"
-    return ImageGrid(images, title=f"Digit {request.digit}, {at}, {request.n} handwriting{'s' * (request.n > 1)}")
+    return ImageGrid(
+        images, title=f"Digit {request.digit}, {at}, {request.n} handwriting{'s' * (request.n > 1)}"
+    )
 
 
 def styles_grid(
