@@ -1284,6 +1284,9 @@ def _compare() -> Iterator[Case]:
         prepare=_spoil_plain,
     )
     yield Case(area, "One side only", ["compare", "plain"], "compare: ")
+    yield Case(
+        area, "Of a recipe file without runs", ["compare", "plain", "./other.py:plain"], "NAME:VERSION"
+    )
     yield Case(area, "Of an unknown recipe", ["compare", "plain", "decayed", "--recipe", "lime"], "lime")
 
 

@@ -394,6 +394,9 @@ def _fleets() -> Iterator[Case]:
     yield grid("A value that is no number", ["optim.lr=0.5,fast"], "fast")
     yield grid("A value outside its range", ["optim.lr=0.5,-1"], "-1")
     yield grid("A value twice", ["optim.lr=0.5,0.5"], "0.5")
+    yield grid(
+        "A later point that the recipe refuses", ["clip_grad_norm=none,1"], "takes its gradients as they are"
+    )
     yield member("A member that does not exist", ["show", "last#99"], "#0 to #5")
     yield member("A seed that it does not have", ["show", "last@7"], "no member of seed 7")
     yield member("A seed that several members have", ["show", "last@1"], "fits 3 members")
