@@ -103,8 +103,8 @@ def on_nuclei(page: Page, lab: Lab, runs: Sequence[Run]) -> None:
     settings = runs[0].settings
     page.say(
         f"- one crop in five under stray light of up to {settings['data']['haze']}, the square root of brightness "
-        "read, answers averaged over eight positions (Ronneberger et al. 2015 averaged seven rotations): all three chosen on "
-        "training pictures",
+        "read, answers averaged over eight positions (Ronneberger et al. 2015 averaged seven rotations): all chosen "
+        "on training pictures alone",
         "- test images are whole; neighbouring fields of one plate may lie on both sides of a split by image",
         "",
     )
@@ -176,30 +176,39 @@ def widths(page: Page, found: Dataset) -> None:
     plain = np.array([(image > otsu(image)).sum() for image in images])
     drawn, dense = masks.sum((1, 2)), masks.mean((1, 2)) > DENSE
     wider = drawn / plain
-    steps = np.linspace(0.5, 3, 251)
-
-    def best(chosen: Any) -> float:
-        """Pooled IoU where only the area is wrong, and all pictures are widened alike, by what suits them best."""
-        answers = steps[:, None] * plain[chosen]
-        return float(
-            (np.minimum(answers, drawn[chosen]).sum(1) / np.maximum(answers, drawn[chosen]).sum(1)).max()
-        )
-
     low, middle, high = np.quantile(wider[dense], [0.1, 0.5, 0.9])
     page.say(
         f"- what the outlines allow: in the {dense.sum()} dense of {len(masks)} training pictures the nuclei were "
         f"outlined with {low:.2f} to {high:.2f} times the area above the picture's own threshold (Otsu; 10th to 90th "
-        f"percentile, median {middle:.2f}), though they look alike. An answer that had every nucleus in place and only "
-        f"widened all of these pictures alike would reach {best(dense):.3f} pooled in them and "
-        f"{best(~dense):.3f} in the others",
-        f"- that width cannot be told from the picture: from {len(FEATURES)} of its features ({', '.join(FEATURES)}) "
-        f"nearest neighbours and a random forest predict its logarithm in the dense training pictures with an R² of "
+        f"percentile, median {middle:.2f}), though they look alike. An answer whose outlines were wrong in nothing but "
+        "their width, the same multiple of that area in all pictures, would reach "
+        f"{widened_alike(plain[dense], drawn[dense]):.3f} pooled in them and "
+        f"{widened_alike(plain[~dense], drawn[~dense]):.3f} in the others",
+        f"- that width cannot be told from the picture: from {', '.join(FEATURES)}, "
+        "nearest neighbours and a random forest predict its logarithm in the dense training pictures with an R² of "
         f"{' and '.join(f'{r:.2f}' for r in told(images[dense], np.log(wider[dense])))} (10-fold; 0: no better than "
         "their mean)",
     )
 
 
-FEATURES = ("six quantiles of grey", "noise of the background", "steepest edges", "Otsu's threshold and area")
+def widened_alike(plain: Any, drawn: Any) -> float:
+    """Pooled IoU where one outline lies within the other in each picture: the best that one multiple of `plain` does.
+
+    Args:
+        plain: area above each picture's own threshold (n,).
+        drawn: area of its truth (n,).
+    """
+    answers = np.linspace(0.5, 3, 251)[:, None] * plain  # (multiples, n)
+    return float((np.minimum(answers, drawn).sum(1) / np.maximum(answers, drawn).sum(1)).max())
+
+
+FEATURES = (
+    "six quantiles of grey",
+    "noise of the background",
+    "steepest edges",
+    "Otsu's threshold",
+    "its area",
+)
 """What `told` sees of a picture."""
 
 
@@ -315,6 +324,24 @@ def on_drawn_cells(page: Page, lab: Lab, runs: Sequence[Run]) -> None:
             ]
             for run, v in zip(runs, measured, strict=True)
         ],
+    )
+
+    page.say("", taken_for(runs[0], measured[0]))
+
+
+def taken_for(run: Run, values: dict[str, float]) -> str:
+    """What the kind with the lowest IoU is mostly answered as."""
+    trained = engine.load(recipes.find(run.recipe), run, device="cpu")
+    found = shared.read(trained.settings)
+    tally = m.Tally(len(found.classes))
+    for truth, answer in zip(*shared.answered(trained, "unet", found, found.splits["test"]), strict=True):
+        tally.add(truth, answer)
+    kind = worst(values).rsplit(" ", 1)[0]
+    answers = tally.overlap().counts[found.classes.index(kind)]
+    first, second = np.argsort(-answers)[:2]
+    return (
+        f"- seed {run.seed}: of the pixels of {kind}, the worst kind, {answers[first] / answers.sum():.0%} are "
+        f"answered {found.classes[first]} and {answers[second] / answers.sum():.0%} {found.classes[second]}"
     )
 
 
