@@ -140,7 +140,7 @@ def _node(entry: Entry, say: Say) -> str:
 def _metric_tables(teller: Teller) -> list[str]:
     """One table a split: quality metrics of every version, oldest first."""
     say = teller.say
-    variants = teller.compared()
+    variants = teller.compared
     splits = sorted({split for variant in variants for split in section.evaluated(variant)})
     lines = ["", f"### {say('metrics')}", ""]
     if not splits:
@@ -170,7 +170,7 @@ def _loss_table(teller: Teller) -> list[str]:
     """Final training losses with the letter of their definition: only equal letters compare."""
     say = teller.say
     rows, letters = [], teller.letters()
-    for variant in teller.compared():
+    for variant in teller.compared:
         loss = section.final(variant).get("loss")
         if loss is None:
             continue

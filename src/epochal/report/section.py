@@ -7,6 +7,7 @@ import shlex
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from math import isfinite
 from pathlib import Path, PurePath
@@ -55,6 +56,7 @@ class Teller:
         """All variants, parents before children."""
         return [variant for entry in self.entries.values() for variant in entry.variants]
 
+    @cached_property
     def compared(self) -> list[Variant]:
         """What the tables over all versions compare: the variants, a fleet's by the settings of its members."""
         return [one for variant in self.variants() for one in fleet.compared(variant)]
@@ -74,7 +76,7 @@ class Teller:
 
     def letters(self) -> dict[str, str]:
         """A letter for each kind of loss (its definition on its data), in order of appearance."""
-        kinds = dict.fromkeys(kind_of_loss(variant.shown) for variant in self.compared())
+        kinds = dict.fromkeys(kind_of_loss(variant.shown) for variant in self.compared)
         return {kind: LETTERS[i % 26] + "'" * (i // 26) for i, kind in enumerate(filter(None, kinds))}
 
     def metric_names(self, measured: set[str]) -> list[str]:
