@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import records
-from results_page import RESULTS, Page, evaluated, seconds, spread, trained
+from results_page import RESULTS, Page, evaluated, spread, trained
 
 from epochal.journal import Lab, Run
 from epochal.systems import recipes
@@ -106,10 +106,9 @@ def losses(page: Page, groups: dict[str, list[Run]], lab: Lab) -> None:
                 version.change,
                 *(over_seeds(found[of], name) for of in ("train", "test") for name in ("loss", "loss_sum")),
                 *(over_seeds(found["test"], metric) for metric in ("rmse", "free_run_rmse")),
-                f"{np.mean([seconds(run) for run in groups[version.name]] or [np.nan]):.0f}",
             ]
         )
-    rows.append(["*reported*", "*of `log`*", "", f"{REPORTED['train']}", "?", "?", "?", "", ""])
+    rows.append(["*reported*", "*of `log`*", "", f"{REPORTED['train']}", "?", "?", "?", ""])
     page.table(
         [
             "version",
@@ -120,7 +119,6 @@ def losses(page: Page, groups: dict[str, list[Run]], lab: Lab) -> None:
             "test, sum of 50",
             "test RMSE",
             "free-run RMSE",
-            "s",
         ],
         rows,
     )
@@ -129,8 +127,7 @@ def losses(page: Page, groups: dict[str, list[Run]], lab: Lab) -> None:
         "Loss: ½ (prediction - value)². Mean ± standard deviation over seeds (left out where seeds "
         "differ by less than a millionth), by the weights after the last epoch. "
         f"Reported on the test windows: {REPORTED['test']}, in which of the columns is not said. Free run: 50 values "
-        "from the first test window on, each predicted from earlier predictions. Seconds: wall-clock time of a "
-        "training with its log and checkpoints; other programs on the machine lengthen it.",
+        "from the first test window on, each predicted from earlier predictions.",
     )
 
 
