@@ -73,7 +73,10 @@ def test_epochs_that_end_before_the_steps_say_so(bench: Any) -> None:
         assert ("asked for" in console) == told
         if told:
             done = run.meta["steps_done"]
-            assert f"2 epochs are {done} steps, not the 10,000 asked for: --epochs {-(-10_000 * 2 // done)} " in console
+            assert (
+                f"2 epochs are {done} steps, not the 10,000 asked for: --epochs {-(-10_000 * 2 // done)} "
+                in console
+            )
 
 
 def test_both_networks_of_a_gan_learn(bench: Any) -> None:

@@ -46,9 +46,7 @@ def _print(comparison: Comparison) -> None:
     else:
         print("the settings are the same")
     print()
-    measured = [
-        (row.metric, row.better, row.a, row.b, number(row.difference)) for row in comparison.metrics
-    ]
+    measured = [(row.metric, row.better, row.a, row.b, number(row.difference)) for row in comparison.metrics]
     if measured:
         print_table(("metric", "better", a.label, b.label, "difference"), measured)
     if comparison.refused:

@@ -238,7 +238,9 @@ class Session:
         told = "NumPy" if numpy else f"{choices}; {how}"
         self.progress.line(f"{self.run.id}: {self.device} ({told})")
         if numpy and precision != "auto":
-            self.progress.line(f"precision {precision} is not used: the recipe computes in NumPy as it is written")
+            self.progress.line(
+                f"precision {precision} is not used: the recipe computes in NumPy as it is written"
+            )
         if self.task.data.get("drawn"):
             self.progress.line(f"data: {self.task.data.get('name')}, drawn by Epochal: not real data")
         if self.settings.steps is not None and self._steps() < self.settings.steps:
