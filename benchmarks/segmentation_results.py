@@ -366,7 +366,7 @@ def about(runs: Sequence[Run], measured: Sequence[dict[str, float]]) -> list[str
         f"- {settings['net']}, {settings['crops']} crops of every picture an epoch, batches of "
         f"{settings['batch_size']}, loss: {settings['loss']['kind']}",
         f"- {settings['data']['hold_out']} held-out training pictures choose the best epoch; "
-        f"{measured[0]['images']:.0f} test pictures, whole, are read once; intervals: bootstrap over them",
+        f"{measured[0]['images']:.0f} test pictures, whole, are read at the end; intervals: bootstrap over them",
         f"- seconds: wall clock, validation included, median {median(seconds(run) for run in runs):.0f}; other "
         "programs on the machine lengthen them",
     ]
