@@ -67,7 +67,7 @@ def test_all_void(loss: Callable[..., Tensor]) -> None:
     logits, target = batch(void=1.1)
     value = loss(logits, target)
     value.backward()
-    assert float(value) == pytest.approx(0) and logits.grad is not None and (logits.grad == 0).all()
+    assert value.item() == pytest.approx(0) and logits.grad is not None and (logits.grad == 0).all()
 
 
 @pytest.mark.parametrize("loss", LOSSES)
