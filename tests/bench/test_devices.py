@@ -221,6 +221,13 @@ def test_one_training_in_its_own_process(
     assert row["final"] == pytest.approx(here["final"], rel=1e-5) and row["final"]["loss"] > 0
 
 
+def test_a_numpy_network_is_trained_too(tmp_path: Path) -> None:
+    """It chose no precision and no layout: how it computed is "NumPy"."""
+    plan = _devices._plan("xor-mlp", "v1", 1, 5, 0, "auto", None, "auto")
+    found = _training.train(plan, "cpu", 1, tmp_path)
+    assert found["how"] == "NumPy" and found["items"] == 20 and found["final"]["loss"] > 0
+
+
 def test_a_training_that_dies_is_reported() -> None:
     """The end of what it printed comes with the error."""
     plan = {**_devices._plan("cnn-digits", "v1", 1, 3, 0, "mnist", 200, "float32"), "recipe": "nothing"}

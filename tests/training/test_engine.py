@@ -13,6 +13,7 @@ import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from epochal.errors import EpochalError
+from epochal.settings.common import DataSettings
 from epochal.training import checkpoint, engine
 from epochal.training.learner import Choices
 
@@ -40,6 +41,13 @@ def test_every_shape_trains(bench: Any, shape: str) -> None:
         line["epoch"] for line in run.metrics() if line["scope"] == "epoch" and line["split"] == "train"
     ] == [*range(1, 9)]
     assert (run.path / "console.log").read_text().count("epoch ") == 8
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_number_of_items_is_kept_with_the_run(bench: Any, shape: str) -> None:
+    """Titles and rates tell how many items a run trained on: those there were, which a limit alone does not say."""
+    run = bench.train(shape, bench.Settings(epochs=1, data=DataSettings(limit=1000)))
+    assert run.meta["data"]["items"] == bench.items == 50
 
 
 def test_drawn_data_are_called_so_at_the_start(bench: Any) -> None:

@@ -121,6 +121,7 @@ def test_a_signal_saves_and_stops(bench: Any, number: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         bench.train("one-phase", probe=probe, run=run)
     assert (run.reload().status, run.meta["reason"]) == ("stopped", "interrupted")
+    assert run.meta["steps_done"] == bench.last(run)[1]["step"] > 0, "run.json tells how far it came"
     assert bench.last(run)[1]["step"] == probe.step == 4
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
 

@@ -151,12 +151,33 @@ def test_slow_steps_are_timed_one_by_one(trial: Any, monkeypatch: pytest.MonkeyP
 
 
 def test_a_short_training_of_slow_steps_is_not_tried(trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three steps of seconds each take less than a trial: they are done the plain way, and nothing is kept."""
+    """A trial of 15 steps is for trainings of eight times as many: fewer go the plain way, and nothing is kept."""
     monkeypatch.setattr(precision, "_SLOW_STEP_S", 0.0)
-    choices, how = trial(steps=15)
+    choices, how = trial(steps=119)
     assert choices == PLAIN and "so few steps" in how and not trial.raced
-    trial(steps=16)
+    trial(steps=120)
     assert len(trial.raced) == 1
+
+
+def test_openmps_own_limit_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OMP_NUM_THREADS bounds the threads that are chosen; what is no number, or more than the cores, does not."""
+    monkeypatch.setattr(precision, "_cores", lambda: 4)
+    for wanted, threads in {"2": 2, "8": 4, "3,1": 3, "0": 1, "": 4, "many": 4}.items():
+        monkeypatch.setenv("OMP_NUM_THREADS", wanted)
+        assert precision.plain().threads == threads, wanted
+    assert precision.plain(3).threads == 3
+
+
+def test_a_kept_choice_says_when_other_programs_are_in_the_way(
+    trial: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads that were faster on an idle machine may be slower on a busy one: the line says what to do."""
+    monkeypatch.setattr(precision, "_busy", lambda: False)
+    monkeypatch.setattr(precision, "_threads", lambda: 2)
+    first, _ = trial(threads=None)
+    monkeypatch.setattr(precision, "_busy", lambda: True)
+    again, how = trial(threads=None)
+    assert again == first and ("--threads 1" in how) == (first.threads > 1)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])

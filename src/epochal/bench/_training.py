@@ -55,7 +55,8 @@ def train(plan: Mapping[str, Any], device: str, threads: int | None, scratch: Pa
         "seconds": records[-1]["time"],
         "items": trained_items(meta["steps_done"], sizes[0], settings.batch_size),
         "final": meta["final"],
-        "how": "{precision}, {layout}, {layers} layers".format(**meta["choices"]),
+        "how": meta["choices"].get("arithmetic")
+        or "{precision}, {layout}, {layers} layers".format(**meta["choices"]),
         "created": meta["finished"],
         "data": {name: meta["data"].get(name) for name in ("name", "sha256")},
     }

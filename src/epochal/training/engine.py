@@ -232,7 +232,7 @@ class Session:
                 choices={"arithmetic": how, "threads": choices.threads}
                 if numpy
                 else {**asdict(choices), "how": how},
-                data=dict(self.task.data),
+                data={**self.task.data, "items": self.items},
                 loss_definition=definitions(self.task),
             )
         told = "NumPy" if numpy else f"{choices}; {how}"
@@ -392,7 +392,7 @@ class Session:
         if not place.done:
             place.epoch, place.item = place.epoch + 1, 0
         # Before the checkpoint: a kill between the two then repeats the epoch instead of losing its numbers.
-        self.run.update(epochs_done=finished_epoch, steps_done=place.step, final=final)
+        self.run.update(epochs_done=finished_epoch, final=final)
         self._save()
 
     def _close_epoch(self, started: float) -> tuple[dict[str, float], bool]:
@@ -471,6 +471,7 @@ class Session:
         """Metrics first, then the checkpoint: a kill between them leaves lines that resuming drops and writes again."""
         state = self._good_state()
         self.run.sync()
+        self.run.update(steps_done=self.place.step)
         checkpoint.write(self.last, state, asdict(self.place))
 
     def _resume(self) -> None:

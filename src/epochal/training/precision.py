@@ -33,6 +33,7 @@ _LOSS_TOLERANCE = 0.01
 _GRADIENT_COSINE = 0.98
 _TRIAL_S = 0.4  # a candidate is timed for about so long
 _STEPS_A_TURN, _LEAST_TURNS, _MOST_TURNS = 4, 3, 12
+_WORTH = 8  # a trial of slow steps may take this part of the training, and no more
 _SLOW_STEP_S = 0.2  # steps this long are timed one by one: they differ by more than the clock's noise
 
 MakeTask = Callable[[], tuple[Task, Mapping[str, nn.Module]]]
@@ -40,7 +41,7 @@ MakeTask = Callable[[], tuple[Task, Mapping[str, nn.Module]]]
 
 def plain(threads: int | None = None) -> Choices:
     """The textbook path: float32, torch's own layers."""
-    return Choices(threads=threads or _cores())
+    return Choices(threads=threads or _threads())
 
 
 def candidates(device: torch.device, precision: str, threads: int | None) -> list[Choices]:
@@ -88,7 +89,7 @@ def choose(
         precision: auto, float32 or bfloat16 (a fixed precision still has its layout and layers chosen).
         threads: fixed number of threads, or None to try one thread against all.
         key: names the recipe and its shapes; the choice is cached under machine and key.
-        steps: how many the training has: a trial that takes longer than what it could save is left out.
+        steps: how many the training has: beside few of them a trial of slow steps is left out.
         say: told when the trial will take a while.
     """
     pool = candidates(device, precision, threads)
@@ -96,15 +97,17 @@ def choose(
     busy = _busy()
     cached = store.get(busy)
     if cached is not None:
-        return cached, "measured before on this machine"
+        crowded = busy and threads is None and cached.threads > 1
+        more = "; other programs are busy: --threads 1 may be faster" if crowded else ""
+        return cached, f"measured before on this machine{more}"
     entrants = {pool[0]: _learner(make, device, pool[0])}
     seconds = _seconds(entrants[pool[0]], batches[:1], device, pool[0])[0]
     slow = seconds > _SLOW_STEP_S
     if slow:
         # Each candidate is looked at once, warmed up and timed: three steps.
         cost = 3 * len(pool)
-        if steps is not None and steps <= cost:
-            return pool[0], "so few steps that a trial of faster ways would take longer"
+        if steps is not None and steps < _WORTH * cost:
+            return pool[0], "a trial of faster ways would take long beside so few steps"
         say(f"trying {len(pool)} ways of computing for about {cost * seconds:.0f} s; the fastest is kept")
     if threads is None and device.type == "cpu" and pool[0].threads > 1 and not slow:
         pool += [replace(candidate, threads=1) for candidate in pool[1:]]
@@ -202,7 +205,7 @@ class _Store:
     """
 
     def __init__(self, device: torch.device, key: str) -> None:
-        machine = f"{devices.describe(device)}/{_cores()}/{torch.__version__}"
+        machine = f"{devices.describe(device)}/{_threads()}/{torch.__version__}"
         name = hashlib.sha256(f"{machine}/{key}".encode()).hexdigest()[:16]
         self.path: Path = cache_folder() / "choices" / f"{name}.json"
 
@@ -230,6 +233,12 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _threads() -> int:
+    """One a core, or as many as OMP_NUM_THREADS allows where that is fewer."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return min(_cores(), max(1, int(wanted))) if wanted.isdecimal() else _cores()
 
 
 def copy_of(task: Task, nets: Mapping[str, nn.Module]) -> tuple[Task, Mapping[str, nn.Module]]:
