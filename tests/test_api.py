@@ -372,6 +372,19 @@ def test_a_moved_recipe_file_can_be_named(lab: Lab, tmp_path: Path) -> None:
         api.evaluate(run.id, recipe="cvae-digits", lab=lab)
 
 
+def test_the_log_knows_the_recipes_of_the_lab(lab: Lab, tmp_path: Path) -> None:
+    """A recipe that came from a file goes by its name; where its file is gone the message says what to name."""
+    moved = tmp_path / "mine.py"
+    moved.write_text(Path(RECIPE).read_text().replace('name="line"', 'name="mine"'))
+    api.run(str(moved), "plain", patch={"epochs": 1}, lab=lab, show=False)
+    assert "Experiment log: mine" in api.log("mine", lab=lab).read_text()
+    with pytest.raises(UsageError, match="There is no recipe 'mien'"):
+        api.log("mien", lab=lab)
+    moved.unlink()
+    with pytest.raises(UsageError, match=r"mine.py, which is no longer there.*\n.*name its file instead"):
+        api.log("mine", lab=lab)
+
+
 def test_a_figure_that_fails_does_not_fail_the_run(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """An hour of training counts even when a picture cannot be drawn; a warning says so."""
     from epochal.report import figures

@@ -505,6 +505,21 @@ def test_the_command_line_says_what_a_fleet_is(
     assert "seed:      2" in text and "optim.lr: 0.05 → 0.01" in text
 
 
+def test_resume_ends_with_the_table_that_run_ends_with(
+    lab: Lab, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trained in one go or in two: the same line and the same groups, median steps included."""
+    monkeypatch.setenv("EPOCHAL_LAB", str(lab.path))
+    words = ["run", RECIPE, "plain", "--seeds", "2", "--stop.loss", "0.05", "--device", "cpu", "--quiet"]
+    told = []
+    for more in (["--epochs", "2"], ["--epochs", "1"]):
+        assert main([*words, *more, "--precision", "float32"]) == 0
+        told.append(capsys.readouterr().out.splitlines())
+    assert main(["resume", "last", "--epochs", "2", "--quiet"]) == 0
+    resumed = capsys.readouterr().out.splitlines()
+    assert "median steps" in told[0][1] and resumed[1:] == told[0][1:] != told[1][1:]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

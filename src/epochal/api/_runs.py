@@ -118,13 +118,37 @@ def known_recipe(one: Run, given: str | None) -> tuple[Recipe, Path | None]:
     if file is None:
         return registry.find(one.recipe), None
     path = Path(file)
-    if not registry.is_remembered(path) or not path.is_file():
+    if not _may_be_loaded(one):
         why = "is no longer there" if registry.is_remembered(path) else "was never run here"
         raise UsageError(
             f"Run {one.id} was made by the recipe file {file}, which {why}.",
             hint="Loading a recipe executes it. If you trust it, name it: --recipe PATH/TO/FILE.py",
         )
     return registry.find(file), path
+
+
+def recipe_in(lab: Lab, name: str) -> Recipe:
+    """The recipe of that name or file; also one that only runs of the lab know, made by a user's file.
+
+    Raises:
+        UsageError: no such recipe, or its file is not known on this machine.
+    """
+    if registry.recipe_path(name) is None and name not in registry.names():
+        made = [one for one in lab.runs() if one.recipe == name]
+        # Of several files that define a recipe of this name, the newest that may be loaded.
+        newest = next(filter(_may_be_loaded, made), next(iter(made), None))
+        if newest is not None:
+            try:
+                return known_recipe(newest, None)[0]
+            except UsageError as problem:
+                hint = f"Loading a recipe executes it. If you trust it, name its file instead of {name}."
+                raise UsageError(problem.what, hint=hint) from None
+    return registry.find(name)
+
+
+def _may_be_loaded(one: Run) -> bool:
+    file = one.meta["recipe_file"]
+    return file is not None and registry.is_remembered(Path(file)) and Path(file).is_file()
 
 
 def settings_of(recipe: Recipe, one: Run) -> Any:

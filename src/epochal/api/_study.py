@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from epochal.api._calls import verb
-from epochal.api._runs import LabLike, expanded, groups_of, known_recipe, lab_of, status_of
+from epochal.api._runs import LabLike, expanded, groups_of, known_recipe, lab_of, recipe_in, status_of
 from epochal.errors import EpochalError, UsageError
 from epochal.journal import Lab, Run
 from epochal.journal import members as roster
@@ -91,14 +91,15 @@ def log(recipe: str, *, lang: str = "en", out: str | Path | None = None, lab: La
     """Writes the experiment log of a recipe (Markdown with pictures); returns its path.
 
     Args:
-        recipe: name or recipe file.
+        recipe: name or recipe file; the name of one that made runs of the lab will do.
         lang: language of the headings, "en" or "ko".
         out: file to write; default: `RECIPE.md` in the lab.
         lab: folder that holds the runs.
     """
     from epochal.report import log as writer
 
-    return writer.write(registry.find(recipe), lab_of(lab), lang, out)
+    home = lab_of(lab)
+    return writer.write(recipe_in(home, recipe), home, lang, out)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ def main(words: list[str]) -> int:
     options = Parser(
         "log", "Write the experiment log: every version, what changed, numbers, pictures.", EXAMPLES
     )
-    options.add_argument("recipe", metavar="RECIPE", help="a name from `epochal list`, or ./my_recipe.py")
+    options.add_argument(
+        "recipe", metavar="RECIPE", help="a name from `epochal list` or of runs in the lab, or ./my_recipe.py"
+    )
     options.add_argument("--lang", choices=("en", "ko"), default="en", help="language of the headings")
     options.add_argument("--out", "-o", metavar="FILE", help="file to write (default: RECIPE.md in the lab)")
     typed = options.read(words)

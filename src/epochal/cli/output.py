@@ -78,6 +78,16 @@ def print_runs(runs: Sequence[Run], *, title: str = "") -> None:
     print_table(columns, [_run_cells(run) for run in runs], title=title)
 
 
+def print_trained(runs: Sequence[Run]) -> None:
+    """What a command trained: a line a run; of a fleet also its groups."""
+    from epochal.api import groups_of
+
+    for run in runs:
+        print(f"{run.id}  {run.status}  {run.path}")
+        if run.members:
+            print_groups(groups_of(run))
+
+
 def print_groups(groups: Sequence[Mapping[str, Any]]) -> None:
     """The groups of a fleet as `api.show` gives them: settings, members, steps, values over the seeds."""
     from epochal.settings.check import shown

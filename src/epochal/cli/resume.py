@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from epochal.cli.output import print_json, run_row
+from epochal.cli.output import print_json, print_trained, run_row
 from epochal.cli.parsing import Parser, add_recipe_option, add_training_options, whole
 
 EXAMPLES = (
@@ -33,5 +33,5 @@ def main(words: list[str]) -> int:
     if typed.json:
         print_json({"runs": [run_row(run)]})
     else:
-        print(f"{run.id}  {run.status}  {run.path}")
+        print_trained([run])
     return 0

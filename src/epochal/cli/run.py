@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from epochal.cli.output import print_groups, print_json, run_row
+from epochal.cli.output import print_json, print_trained, run_row
 from epochal.cli.parsing import Parser, add_seed_options, add_training_options, setting_patch
 from epochal.errors import UsageError
 
@@ -85,10 +85,7 @@ def main(words: list[str]) -> int:
     if typed.json:
         print_json({"runs": [run_row(run) for run in runs]})
     else:
-        for run in runs:
-            print(f"{run.id}  {run.status}  {run.path}")
-            if run.members:
-                print_groups(api.show(run.id, lab=typed.lab)["groups"])
+        print_trained(runs)
     return 0
 
 
