@@ -463,10 +463,13 @@ def test_reference_only_where_it_compares(recipe: Recipe, make: Maker, how: dict
 
 def test_titles_name_the_data(recipe: Recipe, make: Maker) -> None:
     """Drawn data and limits stand in the title: a stand-in never passes as the real data."""
-    figure = figures.loss_figure(recipe, make("v1", drawn=True, patch={"data.limit": 256}, name="quick"))
-    assert figure is not None
-    (subtitle,) = texts(figure, "subtitle")
-    assert subtitle.startswith("toy quick, seed 0, drawn glyphs, 256 training items · loss: ")
+    run = make("v1", drawn=True, patch={"data.limit": 256}, name="quick")
+    for more, told in (({}, "at most 256"), ({"items": 200}, "200")):  # earlier runs noted no number of items
+        run.update(data={**run.meta["data"], **more})
+        figure = figures.loss_figure(recipe, run)
+        assert figure is not None
+        (subtitle,) = texts(figure, "subtitle")
+        assert subtitle.startswith(f"toy quick, seed 0, drawn glyphs, {told} training items · loss: ")
 
 
 def test_log_axis_only_when_useful(recipe: Recipe, make: Maker) -> None:

@@ -195,10 +195,24 @@ def test_drawn_data_never_pass_as_real(recipe: Recipe, lab: Lab, make: Maker) ->
     """A study on drawn glyphs says so at the top, in its tables, and keeps the reference apart."""
     make("v1", drawn=True, patch={"data.limit": 256})
     text = log.write(recipe, lab).read_text("utf-8")
-    assert "- Data: drawn glyphs, 256 training items (drawn by Epochal itself, **not real data**" in text
+    assert (
+        "- Data: drawn glyphs, at most 256 training items (drawn by Epochal itself, **not real data**" in text
+    )
     assert "MNIST" not in text
     assert "24.85 (not comparable with this run: it trained on drawn data, it has other settings)" in text
     assert "- `data.limit = 256`" in text
+
+
+def test_the_items_that_were_trained_on_are_told_not_the_limit(recipe: Recipe, lab: Lab, make: Maker) -> None:
+    """A limit of 256 on a table of four rows leaves four: the log counts those, and so do its items a second."""
+    run = make("v1", patch={"data.limit": 256, "batch_size": 3})
+    run.update(data={"name": "xor", "drawn": False, "items": 4}, steps_done=101)
+    text = log.write(recipe, lab).read_text("utf-8")
+    assert "XOR table, 4 training items (computed" in text
+    assert "학습 데이터 4개" in log.write(recipe, lab, lang="ko").read_text("utf-8")
+    seconds = run.metrics()[-1]["time"]
+    # Two steps are a pass, of 3 + 1 items: 50 passes and one whole batch.
+    assert f"{(50 * 4 + 3) / seconds:,.0f} items/s" in text
 
 
 def test_computed_data_are_neither_real_nor_a_stand_in(recipe: Recipe, lab: Lab, make: Maker) -> None:

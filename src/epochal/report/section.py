@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from math import isfinite
+from math import ceil, isfinite
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -71,8 +71,12 @@ class Teller:
         """What a run was trained on, in the log's language."""
         glyphs = run.meta["data"].get("name") == "glyphs"
         name = self.say("glyphs") if glyphs else plain(study.data_name(run))
-        limit = study.data_limit(run)
-        return name if limit is None else self.say("limited", data=name, n=f"{limit:,}")
+        limit, items = study.data_limit(run), study.data_items(run)
+        if limit is None:
+            return name
+        if items is None:
+            return self.say("limited at most", data=name, n=f"{limit:,}")
+        return self.say("limited", data=name, n=f"{items:,}")
 
     def letters(self) -> dict[str, str]:
         """A letter for each kind of loss (its definition on its data), in order of appearance."""
@@ -469,10 +473,14 @@ def _seconds(run: Run) -> float:
 
 def _rate(run: Run, seconds: float) -> str:
     flat = settings.flatten(run.settings)
-    items = run.meta["steps_done"] * (flat.get("batch_size") or 0)
-    if flat.get("data.limit"):
-        items = min(items, run.meta["epochs_done"] * flat["data.limit"])
-    return f"{items / seconds:,.0f}" if items and seconds else "–"
+    steps, batch, items = run.meta["steps_done"], flat.get("batch_size") or 0, study.data_items(run)
+    seen = steps * batch
+    if items and batch:
+        passes, rest = divmod(steps, ceil(items / batch))  # the last batch of a pass is smaller
+        seen = passes * items + rest * batch
+    elif flat.get("data.limit"):
+        seen = min(seen, run.meta["epochs_done"] * flat["data.limit"])
+    return f"{seen / seconds:,.0f}" if seen and seconds else "–"
 
 
 def _duration(seconds: float) -> str:

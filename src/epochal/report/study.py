@@ -113,7 +113,7 @@ def variants(title: str, runs: Sequence[Run]) -> list[Variant]:
         kind.append(run.id if run.members else None)  # a fleet holds its seeds itself
         groups.setdefault(json.dumps(kind, sort_keys=True, default=str), []).append(run)
     divided = [sorted(group, key=lambda run: run.seed) for group in groups.values()]
-    flat = [{**_compared(group[0]), "data": data_title(group[0])} for group in divided]
+    flat = [{**_compared(group[0]), "data": data_name(group[0])} for group in divided]
     keys = dict.fromkeys(key for one in flat for key in one)
     differing = [key for key in keys if len({shown(one.get(key)) for one in flat}) > 1]
     names = []
@@ -216,15 +216,23 @@ def data_name(run: Run) -> str:
 
 def data_title(run: Run) -> str:
     """What a run was trained on, as a title says it: "drawn glyphs", "MNIST, 256 training items"."""
-    title = data_name(run)
-    limit = data_limit(run)
-    return title if limit is None else f"{title}, {limit:,} training items"
+    title, limit, items = data_name(run), data_limit(run), data_items(run)
+    if limit is None:
+        return title
+    amount = f"at most {limit:,}" if items is None else f"{items:,}"
+    return f"{title}, {amount} training items"
 
 
 def data_limit(run: Run) -> int | None:
-    """The number of training items that a run was limited to."""
+    """The number of training items that a run was limited to; its data may have fewer."""
     limit = settings.flatten(run.settings).get("data.limit")
     return None if limit is None else int(limit)
+
+
+def data_items(run: Run) -> int | None:
+    """The number of items that a run was trained on; runs of earlier versions of Epochal did not note it."""
+    items = run.meta["data"].get("items")
+    return None if items is None else int(items)
 
 
 def run_title(run: Run) -> str:
