@@ -256,6 +256,19 @@ def test_generate_draws_what_was_asked(trained: Lab, tmp_path: Path) -> None:
         api.generate("line:plain@0", out=tmp_path / "not" / "x.png", lab=trained)
 
 
+def test_a_picture_is_written_over_only_where_it_is_named(
+    trained: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two pictures of one run, both without a name, are two files; `out` says which file to replace."""
+    monkeypatch.chdir(tmp_path)
+    first, second, third = (api.generate("line:plain@0", shade=shade, lab=trained) for shade in (7, 9, 7))
+    run = trained.find("line:plain@0").id
+    assert [str(path) for path in (first, second, third)] == [f"{run}.png", f"{run}-2.png", f"{run}-3.png"]
+    assert first.read_bytes() == third.read_bytes() != second.read_bytes()
+    assert api.generate("line:plain@0", out=first, shade=9, lab=trained) == first
+    assert first.read_bytes() == second.read_bytes()
+
+
 def test_a_request_that_the_recipe_refuses_says_where_to_look(trained: Lab, tmp_path: Path) -> None:
     """What can be asked for is the recipe's to say: the message names the command that lists it."""
     file = tmp_path / "tiny_recipe.py"

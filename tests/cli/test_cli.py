@@ -125,9 +125,10 @@ def test_a_number_without_a_better_side_has_none(run: Run, capsys: pytest.Captur
 
 
 def test_help_of_generate_shows_what_can_be_drawn(trained: Lab, capsys: pytest.CaptureFixture[str]) -> None:
-    """The recipe's own request fields."""
+    """The recipe's own request fields, and no example that asks for another recipe's."""
     assert main(["generate", "line:plain@0", "--help"]) == 0
-    assert "--shade INT" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "--shade INT" in text and "--digit" not in text
 
 
 def test_run_answers_in_json_with_stable_keys(answer: Answer, tmp_path: Path) -> None:
@@ -323,7 +324,7 @@ def test_compare_says_why_losses_are_refused(trained: Lab, capsys: pytest.Captur
     text = capsys.readouterr().out
     assert "not compared, because the loss is defined differently: loss" in text
     assert "mean (y - ŷ)² + 0.1·w²" in text
-    assert "compare instead: error, validation/slope_error" in text
+    assert "compare instead: training error, validation/slope_error" in text
 
 
 def test_fork_resume_evaluate_generate_answer_in_json(run: Run, answer: Answer, tmp_path: Path) -> None:

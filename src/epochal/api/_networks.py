@@ -78,7 +78,7 @@ def generate(
 
     Args:
         ref: the run.
-        out: PNG file; default: `RUN.png` in the present folder.
+        out: PNG file; default: `RUN.png` in the present folder, or `RUN-2.png`, … where that is taken.
         which: checkpoint to use.
         device: see `run`.
         recipe: recipe file, where the run's own is not known on this machine.
@@ -96,7 +96,7 @@ def generate(
             f"The recipe {found.name} generates nothing.", hint=f"Its figures are in {one.figures_dir}."
         )
     wanted = settings_room.apply(found.request(), request)
-    target = Path(out or f"{one.id}.png")
+    target = Path(out) if out else _free(f"{one.id}.png")
     if not target.parent.is_dir():
         raise UsageError(f"There is no folder {target.parent} to write {target.name} to.")
     if target.suffix.lower() not in ("", ".png") or (target.exists() and not target.is_file()):
@@ -136,6 +136,14 @@ def load(
     return SimpleNamespace(
         **{"run": one, "settings": trained.settings, "device": trained.device, **trained.nets}
     )
+
+
+def _free(name: str) -> Path:
+    """A file of that name, numbered where there is one: an earlier picture is only written over when it is named."""
+    path, number = Path(name), 2
+    while path.exists():
+        path, number = Path(name).with_stem(f"{Path(name).stem}-{number}"), number + 1
+    return path
 
 
 def _evaluate_fleet(

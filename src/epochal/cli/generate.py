@@ -7,8 +7,9 @@ from epochal.cli.parsing import Parser, add_recipe_option, setting_patch
 from epochal.errors import UsageError
 
 EXAMPLES = (
-    "generate last --digit 7 --thickness 0.8 --n 64 -o sevens.png",
-    "generate last --help                    # what its recipe can draw",
+    "generate last",
+    "generate last -o picture.png            # written over where it exists",
+    "generate last --help                    # what its recipe can draw, and how to ask for it",
 )
 
 
@@ -18,7 +19,12 @@ def parser() -> Parser:
         "generate", "Draw with a run's networks; the recipe says what can be asked for.", EXAMPLES
     )
     options.add_argument("run", metavar="RUN", help="the run")
-    options.add_argument("--out", "-o", metavar="FILE", help="PNG file to write (default: RUN.png)")
+    options.add_argument(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="PNG file to write (default: RUN.png, or RUN-2.png, … where that is taken)",
+    )
     options.add_argument("--checkpoint", choices=("best", "last"), default="best", help="which weights")
     options.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     add_recipe_option(options)
