@@ -276,6 +276,36 @@ def test_losses_of_members_with_other_formulas_are_not_compared(lab: Lab) -> Non
     assert found.refused == ["loss"]
 
 
+def test_comparing_tells_the_steps_that_were_needed(lab: Lab) -> None:
+    """Mean and median over the seeds where all got below their loss; the censored are counted and in no mean."""
+    stop = {"stop.loss": 0.05, "epochs": 20}
+    fleets = [train(v, lab=lab, seeds=3, patch=stop)[0] for v in ("plain", "fast")]
+    found = api.compare("plain", "fast", lab=lab)
+    rows = {row.metric: row for row in found.metrics}
+    for side, fleet in zip(("a", "b"), fleets, strict=True):
+        steps = [line["steps"] for line in members.read(fleet) if line["reached"]]
+        assert len(steps) == 3
+        mean, half = (getattr(rows[name], side) for name in ("steps", "median steps"))
+        assert (mean.mean, mean.n, half.mean) == (pytest.approx(sum(steps) / 3), 3, sorted(steps)[1])
+    assert rows["steps"].better == rows["median steps"].better == "lower"
+    assert not any("censored" in warning for warning in found.warnings)
+    (none,) = train(lab=lab, seeds=3, patch={"stop.loss": 1e-9, "epochs": 1})
+    found = api.compare(none, "fast", lab=lab)
+    rows = {row.metric: row for row in found.metrics}
+    assert rows["steps"].a is None is rows["median steps"].a is rows["steps"].difference
+    assert any("3 of 3 did not get below the loss of 1e-09 and are censored" in one for one in found.warnings)
+    assert "steps are to different losses: 1e-09 against 0.05" in found.warnings
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_nothing_is_compared_with_itself(trained: Lab) -> None:
+    """However it is named: two columns of one head would tell nothing."""
+    (fleet,) = trained.runs()
+    for a, b in ((fleet.id, fleet.id), ("last", fleet), ("plain", "last"), ("last#1", f"{fleet.id}#1")):
+        with pytest.raises(UsageError, match="A and B are the same"):
+            api.compare(a, b, lab=trained)
+
+
 def test_evaluating_a_fleet_measures_every_member(lab: Lab) -> None:
     """Each keeps its own numbers, by split; the answer is their mean."""
     (fleet,) = train(lab=lab, seeds=3, patch={"epochs": 1})

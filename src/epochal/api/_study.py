@@ -31,7 +31,7 @@ def compare(a: str | Run, b: str | Run, *, recipe: str | None = None, lab: LabLi
         lab: folder that holds the runs.
 
     Raises:
-        UsageError: nothing fits, or no run of a version is finished.
+        UsageError: nothing fits, no run of a version is finished, or both sides are the same runs.
     """
     from epochal.evidence import comparison
 
@@ -39,6 +39,10 @@ def compare(a: str | Run, b: str | Run, *, recipe: str | None = None, lab: LabLi
     if recipe is not None and registry.recipe_path(recipe) is not None:
         recipe = registry.find(recipe).name
     sides = [_side(home, name, recipe) for name in (a, b)]
+    if set(sides[0].runs) == set(sides[1].runs):
+        raise UsageError(
+            f"A and B are the same: {sides[0].label}.", hint="Name another run or version to compare it with."
+        )
     if sides[0].label == sides[1].label:
         sides = [replace(side, label=side.runs[0].id) for side in sides]
     directions: dict[str, str] = {}

@@ -46,7 +46,7 @@ def _print(comparison: Comparison) -> None:
     else:
         print("the settings are the same")
     print()
-    measured = [(row.metric, row.better, row.a, row.b, number(row.difference)) for row in comparison.metrics]
+    measured = [(row.title, row.better, row.a, row.b, number(row.difference)) for row in comparison.metrics]
     if measured:
         print_table(("metric", "better", a.label, b.label, "difference"), measured)
     if comparison.refused:
@@ -55,7 +55,7 @@ def _print(comparison: Comparison) -> None:
         for phase, formulas in comparison.definitions.items():
             for side, formula in zip((a, b), formulas, strict=True):
                 print(clean(f"  {phase} of {side.label}: {formula or 'none'}"))
-        others = ", ".join(row.metric for row in comparison.metrics if row.a and row.b)
+        others = ", ".join(row.title for row in comparison.metrics if row.a and row.b)
         print(
             f"compare instead: {clean(others) or 'nothing yet; `epochal evaluate RUN` measures what compares'}"
         )

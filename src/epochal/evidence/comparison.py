@@ -9,13 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite, nan, sqrt
+from math import inf, isfinite, isnan, nan, sqrt
+from statistics import median
 from typing import Any
 
 from epochal import settings
 from epochal.errors import UsageError
 from epochal.journal import Run
+from epochal.journal.members import MemberRun
 
+STEPS = ("steps", "median steps")
+"""Rows of what runs needed to get below `stop.loss`."""
+_SPLITS = ("train", "validation", "test")
 _NAMED = 5  # runs that a warning names
 _NOISE = 1e-12  # a spread of so small a share of the mean is that of rounding in float64
 
@@ -42,7 +47,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean and sample standard deviation (NaN for one value) of a number over n runs."""
+    """Mean and sample standard deviation (NaN where there is none) of a number over n runs."""
 
     mean: float
     sd: float
@@ -61,14 +66,19 @@ class Summary:
         return cls(mean, sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1)), len(values))
 
     def __str__(self) -> str:
-        if self.n == 1:
+        if self._alone:
             return f"{self.mean:.6g}"
         spreads = self.sd > _NOISE * abs(self.mean) or not isfinite(self.sd)
         return f"{self.mean:.6g} ± {self.sd if spreads else 0:.2g}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; `sd` is None for one run."""
-        return {"mean": self.mean, "sd": None if self.n == 1 else self.sd, "n": self.n}
+        """Plain JSON values; `sd` is None where there is none."""
+        return {"mean": self.mean, "sd": None if self._alone else self.sd, "n": self.n}
+
+    @property
+    def _alone(self) -> bool:
+        """Whether it has no spread: of one run, or a median. (That of infinite values is not a number.)"""
+        return self.n == 1 or (isnan(self.sd) and isfinite(self.mean))
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,12 @@ class Row:
         """Mean of b minus mean of a."""
         return None if self.a is None or self.b is None else self.b.mean - self.a.mean
 
+    @property
+    def title(self) -> str:
+        """The metric with its split in words where its name has none: `accuracy` of an epoch is the training's."""
+        told = self.metric in STEPS or self.metric.replace("/", ".").partition(".")[0] in _SPLITS
+        return self.metric if told else f"training {self.metric}"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -93,8 +109,8 @@ class Comparison:
     Attributes:
         settings: what differs, from a to b.
         metrics: numbers that compare.
-        refused: losses that do not compare, because a and b define the loss differently.
-        definitions: the differing formulas, phase → (a's, b's).
+        refused: losses, and steps to a loss, that do not compare because a and b define the loss differently.
+        definitions: the differing formulas, phase → (a's, b's); "loss" where each side has one phase, of another name.
         warnings: what else differs and may explain a difference.
     """
 
@@ -173,7 +189,7 @@ def compare(a: Side, b: Side, directions: Mapping[str, str] | None = None) -> Co
     known = directions or {}
     numbers_a, numbers_b = [_numbers(run) for run in a.runs], [_numbers(run) for run in b.runs]
     names = list(dict.fromkeys(name for numbers in (*numbers_a, *numbers_b) for name in numbers))
-    definitions = settings.diff(a.runs[0].meta["loss_definition"], b.runs[0].meta["loss_definition"])
+    definitions = _definitions(a.runs[0].meta["loss_definition"], b.runs[0].meta["loss_definition"])
     refused = [name for name in names if is_loss(name)] if definitions else []
     rows = [
         Row(name, _direction(name, known), _over(numbers_a, name), _over(numbers_b, name))
@@ -181,12 +197,59 @@ def compare(a: Side, b: Side, directions: Mapping[str, str] | None = None) -> Co
         if name not in refused
     ]
     changed = settings.diff(a.runs[0].settings, b.runs[0].settings)
-    return Comparison(a, b, changed, rows, refused, definitions, _warnings(a, b))
+    steps = _steps_rows(a, b)
+    if definitions:  # steps to another loss do not compare either
+        refused += [row.metric for row in steps]
+    else:
+        rows += steps
+    warnings = [*_warnings(a, b), *_censored(a), *_censored(b)]
+    return Comparison(a, b, changed, rows, refused, definitions, warnings)
 
 
 def is_loss(name: str) -> bool:
     """Whether a value is a total loss (`loss`, `validation/loss`), not one of its parts."""
     return _last(name) == "loss"
+
+
+def steps_needed(run: Run) -> float | None:
+    """The steps in which a run got below its `stop.loss`; infinite where it did not, None without such a stop."""
+    wanted = settings.flatten(run.settings).get("stop.loss")
+    if wanted is None:
+        return None
+    # A run that stopped there ends with the loss of that step; the mean of an epoch is not below all its steps.
+    loss = run.meta["final"].get("loss")
+    reached = run.line["reached"] if isinstance(run, MemberRun) else loss is not None and loss < wanted
+    return float(run.meta["steps_done"]) if reached else inf
+
+
+def _steps_rows(a: Side, b: Side) -> list[Row]:
+    """What the sides needed to get below their loss: the median, and the mean where no run is censored."""
+    sides = [[steps for run in side.runs if (steps := steps_needed(run)) is not None] for side in (a, b)]
+    means = [Summary.of(steps) if inf not in steps else None for steps in sides]
+    medians = [Summary(half, nan, len(of)) if of and isfinite(half := median(of)) else None for of in sides]
+    rows = [Row("steps", "lower", *means), Row("median steps", "lower", *medians)]
+    return [row for row in rows if row.a or row.b]
+
+
+def _censored(side: Side) -> list[str]:
+    """Says how many runs of a side did not get below their loss."""
+    steps = [steps_needed(run) for run in side.runs]
+    missed = steps.count(inf)
+    if not missed:
+        return []
+    wanted = settings.flatten(side.runs[0].settings)["stop.loss"]
+    return [
+        f"{side.label}: {missed:,} of {len(steps):,} did not get below the loss of {wanted:g} and are censored: "
+        "the median counts them as needing more steps than any that did, a mean cannot"
+    ]
+
+
+def _definitions(a: Mapping[str, str], b: Mapping[str, str]) -> settings.Diff:
+    """The formulas that differ, by phase; those of one phase each are compared whatever the phases are called."""
+    if len(a) == len(b) == 1 and a.keys() != b.keys():
+        ((left,), (right,)) = a.values(), b.values()
+        return {} if left == right else {"loss": (left, right)}
+    return settings.diff(a, b)
 
 
 def _numbers(run: Run) -> dict[str, float]:
@@ -231,6 +294,9 @@ def _warnings(a: Side, b: Side) -> list[str]:
         for run in (*a.runs, *b.runs)
         if run.status != "finished"
     ]
+    wanted = [settings.flatten(side.runs[0].settings).get("stop.loss") for side in (a, b)]
+    if None not in wanted and wanted[0] != wanted[1]:
+        warnings.append(f"steps are to different losses: {wanted[0]:g} against {wanted[1]:g}")
     if a.seeds != b.seeds:
         warnings.append(f"seeds differ: {_listed(a.seeds)} against {_listed(b.seeds)}")
     if min(len(a.runs), len(b.runs)) == 1:
