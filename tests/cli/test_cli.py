@@ -94,6 +94,25 @@ def test_help_of_a_recipe_shows_its_settings(capsys: pytest.CaptureFixture[str])
     assert "--data.limit" in text and "--seeds" in text
 
 
+def test_help_of_a_recipe_names_its_versions(capsys: pytest.CaptureFixture[str]) -> None:
+    """What may stand for VERSION, and whose values the defaults are, before the options."""
+    for words, told in (
+        (["decayed"], "those of decayed."),
+        ([], "those of the newest, decayed; name another"),
+    ):
+        assert main(["run", RECIPE, *words, "--help"]) == 0
+        top = " ".join(capsys.readouterr().out.partition("positional arguments:")[0].split())
+        assert f"Versions of line, oldest first: plain, decayed. Defaults below are {told}" in top
+
+
+@pytest.mark.parametrize("recipe", ["rnn-scratch", "two-layer", "xor-mlp"])
+def test_help_says_what_a_recipe_refuses(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An option that every recipe has, and this one cannot follow, is not offered as if it could."""
+    assert main(["run", recipe, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "Refused:" in text and "Scale the gradient down" not in text
+
+
 def test_help_of_fork_shows_the_parents_settings(trained: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     """What can be changed, and what the parent has; without a run only the verb's own options."""
     assert main(["fork", "line:decayed", "--help"]) == 0

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from epochal.cli.output import print_json, print_trained, run_row
 from epochal.cli.parsing import Parser, add_seed_options, add_training_options, setting_patch
 from epochal.errors import UsageError
+
+if TYPE_CHECKING:
+    from epochal.training.task import Recipe
 
 EXAMPLES = (
     "run cvae-digits",
@@ -62,7 +67,8 @@ def main(words: list[str]) -> int:
     version = names[1] if len(names) > 1 else None
     own, dotted = options.split(words, recipe.settings)
     if wants_help:
-        return options.print_settings(recipes.settings_of(recipe, version), " ".join(filter(None, names[:2])))
+        options.description = f"{options.description}\n\n{_versions(recipe, version)}"
+        return options.print_settings(recipes.settings_of(recipe, version), " ".join(names[:2]))
     typed = options.parse_args(own)
     runs = api.run(
         typed.recipe,
@@ -87,6 +93,17 @@ def main(words: list[str]) -> int:
     else:
         print_trained(runs)
     return 0
+
+
+def _versions(recipe: Recipe, version: str | None) -> str:
+    """The recipe's versions, and whose values the help gives as defaults."""
+    from textwrap import fill
+
+    names = [one.name for one in recipe.versions]
+    shown = f"{version}." if version else f"the newest, {names[-1]}; name another one to see its own."
+    return fill(
+        f"Versions of {recipe.name}, oldest first: {', '.join(names)}. Defaults below are those of {shown}"
+    )
 
 
 def _grid(words: list[str]) -> dict[str, list[str]]:

@@ -19,7 +19,7 @@ class DataSettings:
     dir: str | None = None
     """Folder that holds the data files (else $EPOCHAL_DATA, else the cache)."""
     limit: Annotated[int, Interval(1)] | None = None
-    """Use only this many training items."""
+    """Use at most this many training items."""
 
 
 @dataclass(frozen=True)

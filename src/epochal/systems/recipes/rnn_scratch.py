@@ -64,6 +64,8 @@ class Settings(RecipeSettings):
     """Passes over the training windows in total, those before a resume included."""
     batch_size: Annotated[int, Interval(1)] = 1
     """Windows a step, in their order in the wave."""
+    clip_grad_norm: float | None = None
+    """Refused: each number of the gradient is clipped instead (--optim.clip)."""
     wave: Wave = field(default_factory=Wave)
     net: Net = field(default_factory=Net)
     optim: Optim = field(default_factory=Optim)

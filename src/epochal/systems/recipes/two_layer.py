@@ -71,6 +71,8 @@ class Settings(RecipeSettings):
     """Passes over the training data in total, those before a resume included."""
     batch_size: Annotated[int, Interval(1)] = 200
     """Items a step."""
+    clip_grad_norm: float | None = None
+    """Refused: two-layer takes its gradients as they are."""
     data: Data = field(default_factory=Data)
     net: Net = field(default_factory=Net)
     optim: Optim = field(default_factory=Optim)

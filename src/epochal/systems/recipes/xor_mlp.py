@@ -59,6 +59,8 @@ class Settings(RecipeSettings):
     """Epochs of 1,000 iterations each in total, those before a resume included."""
     batch_size: Annotated[int, Interval(1)] = 4
     """Rows an iteration, in the order of the table; 4 are all."""
+    clip_grad_norm: float | None = None
+    """Refused: xor-mlp takes its gradients as they are."""
     net: Net = field(default_factory=Net)
     optim: Optim = field(default_factory=Optim)
 
