@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from epochal.cli import main
+from epochal.journal import Lab
 from epochal.systems import data, recipes
 
 
@@ -99,3 +100,14 @@ def test_long_listing_of_one_recipe(capsys: pytest.CaptureFixture[str]) -> None:
 def test_short_listing_looks_for_no_data(capsys: pytest.CaptureFixture[str]) -> None:
     """Only --long searches folders: the short listing answers at once."""
     assert all("data_here" not in row for row in listed(capsys)["recipes"])
+
+
+def test_a_named_run_is_listed_with_its_recipe_and_version(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its name stands beside what it trains, not in the place of it."""
+    Lab(tmp_path / "lab").create_run(recipe="cells", version="nuclei", name="drawn")
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.split("  +", lines[-2])[:3] == ["run", "recipe", "version"]
+    assert re.split("  +", lines[-1])[1:3] == ["cells", "nuclei (drawn)"]

@@ -469,7 +469,7 @@ def test_titles_name_the_data(recipe: Recipe, make: Maker) -> None:
         figure = figures.loss_figure(recipe, run)
         assert figure is not None
         (subtitle,) = texts(figure, "subtitle")
-        assert subtitle.startswith(f"toy quick, seed 0, drawn glyphs, {told} training items · loss: ")
+        assert subtitle.startswith(f"toy v1 (quick), seed 0, drawn glyphs, {told} training items · loss: ")
 
 
 def test_log_axis_only_when_useful(recipe: Recipe, make: Maker) -> None:

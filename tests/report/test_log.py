@@ -452,3 +452,12 @@ def test_full_disk_keeps_the_old_log(
     with pytest.raises(EpochalError, match=r"toy\.md"):
         log.write(recipe, lab)
     assert path.read_bytes() == before
+
+
+def test_what_a_named_run_changes_is_told_once(recipe: Recipe, lab: Lab, make: Maker) -> None:
+    """Under the version it trains, without that version's own change; its name heads the section."""
+    make("v2")
+    make("v2", name="short", patch={"epochs": 1})
+    found = sections(log.write(recipe, lab).read_text("utf-8"))
+    assert "From **v2**." in found["short"] and found["short"].count("epochs: 8 → 1") == 1
+    assert "grey_weight: 0 → " not in found["short"] and "not the version's own" not in found["short"]

@@ -65,6 +65,23 @@ def test_tree_holds_untrained_versions_and_forks(recipe: Recipe, lab: Lab, make:
     assert entry.variants[0].runs == [fork]
 
 
+def test_a_name_alone_makes_no_new_version(recipe: Recipe, lab: Lab, make: Maker) -> None:
+    """A named run of a version's settings is one of its runs; with other settings it came from that version."""
+    runs = [make("v2", seed=0), make("v2", seed=1, name="again", patch={"data.dir": "/elsewhere"})]
+    make("v2", name="short", patch={"epochs": 1})
+    found = study.entries(recipe, lab.runs())
+    assert list(found) == ["v1", "v2", "v3", "short"]
+    (variant,) = found["v2"].variants
+    assert (variant.title, list(variant.runs)) == ("v2", runs)
+    assert (found["short"].parent, found["short"].changes) == ("v2", {"epochs": (8, 1)})
+
+
+def test_titles_name_the_version_too(make: Maker) -> None:
+    """`--name` never hides what was trained."""
+    assert study.run_title(make("v2", name="quick")) == "toy v2 (quick), seed 0, MNIST"
+    assert study.run_title(make("v2")) == "toy v2, seed 0, MNIST"
+
+
 def test_overrides(recipe: Recipe, make: Maker) -> None:
     """Settings that are not the version's own are found, even one that equals the parent's value."""
     assert study.overrides(recipe, make("v2")) == {}

@@ -74,7 +74,7 @@ def run_row(run: Run) -> dict[str, Any]:
 
 def print_runs(runs: Sequence[Run], *, title: str = "") -> None:
     """The table of runs: what they are, how far they came, their last training loss; of a fleet its median."""
-    columns = ("run", "version", "seed", "status", "epochs", "loss", "forked from")
+    columns = ("run", "recipe", "version", "seed", "status", "epochs", "loss", "forked from")
     print_table(columns, [_run_cells(run) for run in runs], title=title)
 
 
@@ -180,7 +180,8 @@ def _run_cells(run: Run) -> tuple[Any, ...]:
     from epochal.api import status_of
 
     epochs = f"{run.meta['epochs_done']}/{run.settings.get('epochs', '?')}"
-    return run.id, run.label, seeds_of(run), status_of(run), epochs, _loss(run), run.parent
+    named = run.id, run.recipe, run.title
+    return *named, seeds_of(run), status_of(run), epochs, _loss(run), run.parent
 
 
 def _loss(run: Run) -> str | None:

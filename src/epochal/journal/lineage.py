@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import operator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -75,7 +76,9 @@ class Study:
         raise KeyError(run.path.name)
 
 
-def study(runs: Iterable[Run], recipe: str) -> Study:
+def study(
+    runs: Iterable[Run], recipe: str, *, label: Callable[[Run], str] = operator.attrgetter("label")
+) -> Study:
     """The tree of one recipe's runs.
 
     A fork hangs on the node of the run that it was forked from; when that run was deleted, on the version
@@ -84,6 +87,7 @@ def study(runs: Iterable[Run], recipe: str) -> Study:
     Args:
         runs: readable runs in any order; those of other recipes are passed over.
         recipe: name of the recipe.
+        label: the version that a run stands for which is no fork; by default its name, where it has one.
     """
     own = sorted(
         (run for run in runs if run.recipe == recipe), key=lambda run: (run.meta["created"], run.path)
@@ -96,7 +100,8 @@ def study(runs: Iterable[Run], recipe: str) -> Study:
     for run in own:
         for ancestor in _unplaced_line(run, by_id, placed):
             parent = by_id.get(ancestor.parent or "")
-            node = _node(ancestor, placed.get(parent) if parent is not None else None, nodes, forks)
+            above = placed.get(parent) if parent is not None else None
+            node = _node(ancestor, label(ancestor), above, nodes, forks)
             node.runs.insert(0, ancestor)
             placed[ancestor] = node
     _cut_circles(nodes)
@@ -125,7 +130,7 @@ def _unplaced_line(run: Run, by_id: dict[str, Run], placed: dict[Run, Node]) -> 
     return list(line)[::-1]
 
 
-def _node(run: Run, parent: Node | None, nodes: dict[str, Node], forks: dict[str, Node]) -> Node:
+def _node(run: Run, label: str, parent: Node | None, nodes: dict[str, Node], forks: dict[str, Node]) -> Node:
     """The node that `run` belongs to, made when it is the first; `parent` is that of its parent run.
 
     `forks` finds the node of forks that share parent, name and patch.
@@ -134,7 +139,7 @@ def _node(run: Run, parent: Node | None, nodes: dict[str, Node], forks: dict[str
     if run.parent is None:
         if origin is not None:
             _version(origin, nodes)  # before its child: nodes are kept oldest first
-        node = _version(run.label, nodes)
+        node = _version(label, nodes)
         if node.parent is None and origin not in (None, node.key):
             node.parent = origin
         node.patch = run.patch or node.patch

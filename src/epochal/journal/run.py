@@ -90,8 +90,13 @@ class Run:
 
     @property
     def label(self) -> str:
-        """What to call it in a table: its name, or its version."""
+        """What to call it in a reference: its name, or its version."""
         return self.name or self.version or "-"
+
+    @property
+    def title(self) -> str:
+        """What to call it where people read: its version, and its name if it has one: `model-4 (less-grey)`."""
+        return f"{self.version} ({self.name})" if self.version and self.name else self.label
 
     @property
     def seed(self) -> int:

@@ -28,9 +28,9 @@ _LARGEST_TABLE = 60
 
 
 def title(run: Run) -> str:
-    """Recipe, version, number of networks, seeds and data of a fleet, as its figures carry it."""
+    """Recipe, version and name, number of networks, seeds and data of a fleet, as its figures carry it."""
     of = f"{run.members:,} networks, seeds {roster.seeds_text(run)}"
-    return f"{run.recipe} {run.label}, {of}, {study.data_title(run)}"
+    return f"{run.recipe} {run.title}, {of}, {study.data_title(run)}"
 
 
 def draw(recipe: Recipe, run: Run, members: Sequence[Member]) -> list[Path]:

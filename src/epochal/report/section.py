@@ -170,7 +170,8 @@ def _change(teller: Teller, entry: Entry, variant: Variant) -> list[str]:
         lines += ["", *(f"- {code(line)}" for line in settings.describe(entry.changes))]
     elif parent and not entry.words:
         lines += ["", say("seed only")]
-    other = _own(teller, variant)
+    own = {key: shown(new) for key, (_, new) in entry.changes.items()}
+    other = {key: value for key, value in _own(teller, variant).items() if own.get(key) != value}
     if other:
         lines += ["", say("overrides"), ""]
         lines += [f"- {code(f'{key} = {value}')}" for key, value in other.items()]

@@ -91,7 +91,7 @@ class Entry:
 
 def entries(recipe: Recipe, runs: Sequence[Run]) -> dict[str, Entry]:
     """All versions of the recipe and all forks among the runs, by key, parents before children."""
-    study = lineage.study(runs, recipe.name)
+    study = lineage.study(runs, recipe.name, label=lambda run: _label(recipe, run))
     found = {
         version.name: Entry(
             version.name, version.name, version.parent, version.change, version_changes(recipe, version)
@@ -99,10 +99,27 @@ def entries(recipe: Recipe, runs: Sequence[Run]) -> dict[str, Entry]:
         for version in recipe.versions
     }
     for node in study.nodes.values():
-        entry = found.setdefault(node.key, Entry(node.key, node.title, node.parent, "", node.patch))
+        entry = found.setdefault(node.key, _other_entry(recipe, node))
         entry.variants = variants(node.title, node.runs)
     _tell_apart([variant for entry in found.values() for variant in entry.variants], found)
     return found
+
+
+def _label(recipe: Recipe, run: Run) -> str:
+    """Where a run that is no fork stands in the tree: a name alone makes no version of its own of it."""
+    version = version_of(recipe, run)
+    return run.label if version is None or overrides(recipe, run) else version.name
+
+
+def _other_entry(recipe: Recipe, node: lineage.Node) -> Entry:
+    """A fork, a version that the recipe no longer has, or a named run of other settings than its version's."""
+    parent, changes = node.parent, node.patch
+    version = version_of(recipe, node.runs[0]) if node.runs else None
+    if version is not None:  # it came from its version, whose own changes are not its
+        own = settings.flatten(settings.to_dict(resolved(recipe, ancestors(recipe, version))))
+        used = overrides(recipe, node.runs[0])
+        parent, changes = version.name, {key: (own.get(key), value) for key, value in used.items()}
+    return Entry(node.key, node.title, parent, "", changes)
 
 
 def variants(title: str, runs: Sequence[Run]) -> list[Variant]:
@@ -236,8 +253,8 @@ def data_items(run: Run) -> int | None:
 
 
 def run_title(run: Run) -> str:
-    """Recipe, version or fork, seed and data of a run, as figures carry it."""
-    return f"{run.recipe} {run.label}, seed {run.seed}, {data_title(run)}"
+    """Recipe, version and name, seed and data of a run, as figures carry it."""
+    return f"{run.recipe} {run.title}, seed {run.seed}, {data_title(run)}"
 
 
 def _compared(run: Run) -> dict[str, Any]:
