@@ -1284,6 +1284,7 @@ def _compare() -> Iterator[Case]:
         prepare=_spoil_plain,
     )
     yield Case(area, "One side only", ["compare", "plain"], "compare: ")
+    yield Case(area, "The same twice", ["compare", "plain", "line:plain"], "A and B are the same")
     yield Case(
         area, "Of a recipe file without runs", ["compare", "plain", "./other.py:plain"], "NAME:VERSION"
     )
