@@ -31,7 +31,7 @@ class Page:
 
     def section(self, title: str) -> None:
         """Begins a section."""
-        self.say("", f"## {title}", "")
+        self.say(*([""] if self.lines[-1] else []), f"## {title}", "")
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Adds a table."""

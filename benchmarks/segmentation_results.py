@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -363,13 +363,25 @@ def about(runs: Sequence[Run], measured: Sequence[dict[str, float]]) -> list[str
     settings = runs[0].settings
     return [
         *origin(runs),
-        f"- {settings['net']}, {settings['crops']} crops of every picture an epoch, batches of "
+        f"- {network(settings['net'])}; {settings['crops']} crops of every picture an epoch, batches of "
         f"{settings['batch_size']}, loss: {settings['loss']['kind']}",
         f"- {settings['data']['hold_out']} held-out training pictures choose the best epoch; "
         f"{measured[0]['images']:.0f} test pictures, whole, are read at the end; intervals: bootstrap over them",
         f"- seconds: wall clock, validation included, median {median(seconds(run) for run in runs):.0f}; other "
         "programs on the machine lengthen them",
     ]
+
+
+def network(net: Mapping[str, Any]) -> str:
+    """A network's settings in words."""
+    words = {
+        "base": "{} channels at full size",
+        "root": "reads the square root of brightness",
+        "stages": "{} stages of ResNet-50",
+        "width": "{} channels in its stem",
+    }
+    # A switch that is off says nothing.
+    return "network: " + ", ".join(words[key].format(net[key]) for key in net if net[key] is not False)
 
 
 def interval(values: dict[str, float], name: str) -> str:

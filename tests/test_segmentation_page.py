@@ -10,7 +10,30 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+import results_page
 import segmentation_results as page
+
+from epochal.settings import to_dict
+from epochal.systems.recipes import find
+
+
+def test_a_network_is_told_in_words() -> None:
+    """Readers of the page know no settings by their names; a switch that is off is not mentioned."""
+    assert page.network({"base": 16, "root": False}) == "network: 16 channels at full size"
+    assert page.network({"base": 8, "root": True}).endswith("size, reads the square root of brightness")
+    for recipe in ("unet", "resnet50-unet"):
+        settings = to_dict(find(recipe).settings())
+        assert "{" not in page.network(settings["net"]), "every setting of the network has its words"
+
+
+def test_the_head_and_a_section_have_one_blank_line_between_them() -> None:
+    """A section may follow the head at once, or text."""
+    one = results_page.Page("Title", "command")
+    one.section("First")
+    one.say("Text.")
+    one.section("Second")
+    assert "\n\n\n" not in "\n".join(one.lines)
+    assert "Text.\n\n## Second\n" in "\n".join(one.lines)
 
 
 def test_outlines_that_differ_cannot_all_be_met() -> None:
