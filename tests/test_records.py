@@ -10,6 +10,10 @@ import epochal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import records
+from results_page import RESULTS, seconds
+
+from epochal.journal import Run
+from epochal.systems import recipes
 
 
 def test_a_record_takes_the_place_of_its_older_one_alone(tmp_path: Path) -> None:
@@ -25,3 +29,20 @@ def test_a_record_takes_the_place_of_its_older_one_alone(tmp_path: Path) -> None
     assert str(tmp_path) not in "".join(path.read_text() for path in kept.glob("*/*"))
     assert len((kept / again[0].id / "members.csv").read_text().splitlines()) == 3
     assert json.loads((kept / other.id / "run.json").read_text())["version"] == "zeros"
+
+
+def test_the_times_that_recipes_promise_are_of_the_size_that_was_measured() -> None:
+    """`epochal list` gives minutes on two idle cores; records were trained on one or two, beside other programs.
+
+    So a promise may be as low as a third of the shortest record, and not much above it.
+    """
+    took: dict[str, float] = {}
+    for run in map(Run, sorted((RESULTS / "records").glob("*-*"))):
+        recipe = recipes.find(run.recipe)
+        newest = recipes.settings_of(recipe, None)
+        whole = (run.settings["epochs"], run.settings["data"]["limit"]) == (newest.epochs, newest.data.limit)
+        if run.version == recipe.versions[-1].name and whole and not run.members:
+            took[run.recipe] = min(seconds(run) / 60, took.get(run.recipe, float("inf")))
+    assert {"cvae-digits", "unet", "rnn-scratch"} <= set(took)
+    for name, minutes in took.items():
+        assert minutes / 3 < recipes.find(name).minutes < max(1.5 * minutes, 0.2), (name, minutes)

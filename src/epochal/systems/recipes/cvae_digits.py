@@ -498,5 +498,5 @@ RECIPE = Recipe(
     figures=figures,
     data="MNIST; drawn glyphs offline",
     sources=("mnist",),
-    minutes=20.0,
+    minutes=45.0,
 )

@@ -103,5 +103,5 @@ RECIPE = Recipe(
     figures=figures,
     data="VOC2012; drawn stained cells offline",
     sources=("voc2012",),
-    minutes=60.0,
+    minutes=300.0,
 )

@@ -222,5 +222,5 @@ RECIPE = Recipe(
     evaluate=evaluate,
     figures=figures,
     data="a sine wave, computed",
-    minutes=1.5,
+    minutes=2.6,
 )
