@@ -65,7 +65,7 @@ def test_long_listing_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--long"]) == 0
     lines = capsys.readouterr().out.splitlines()
     (place,) = [line for line in lines if line.startswith("cvae-digits ") and "mnist" in line]
-    assert place.endswith("not here: auto takes glyphs, which is drawn") and "20 min" in place
+    assert place.endswith("not here: auto takes glyphs, which is drawn") and "45 min" in place
     (root,) = [line for line in lines if line.startswith("cvae-digits ") and "model-1" in line]
     assert "loss 24.85" in root and root.endswith("reference log")
     (digits,) = [line for line in lines if line.startswith("cnn-digits ") and " v1 " in line]
@@ -85,7 +85,7 @@ def test_long_listing_fits_the_terminal(
     assert max(map(len, text.splitlines()[:-1])) <= width  # the last one names the lab, however long that is
     for recipe in recipes.names():
         assert f"\n{recipe} " in text
-    for whole in ("20 min", "24.85", "coursework", "kuangliu/pytorch-cifar,", "cifar-first"):
+    for whole in ("45 min", "24.85", "coursework", "kuangliu/pytorch-cifar,", "cifar-first"):
         assert whole in text
 
 
