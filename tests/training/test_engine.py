@@ -262,6 +262,14 @@ def blas_threads() -> set[int]:
     return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
 
+def test_more_training_forgets_what_was_measured_before_it(bench: Any) -> None:
+    """An evaluation speaks of the weights it was measured of: trained on, a run has none until it is measured again."""
+    run = bench.train("one-phase", bench.Settings(epochs=1))
+    run.update(evaluation={"test": {"accuracy": 0.5}})
+    bench.train("one-phase", bench.Settings(epochs=2), run=run, resume=True)
+    assert run.reload().meta["evaluation"] == {}
+
+
 def test_validation_leaves_no_trace(bench: Any) -> None:
     """A recipe's `validate` may draw random numbers and switch nothing: training goes on as without it."""
 

@@ -340,14 +340,17 @@ def test_a_finished_fleet_stays_finished(fleets: Fleets) -> None:
     assert not steps
 
 
-def test_evaluations_survive_more_training(fleets: Fleets) -> None:
-    """What was measured of a member stays in its line."""
-    settings = tiny.Settings(epochs=1)
-    run = fleets.train(fleets.create(settings), settings)
-    members.keep_evaluations(run, {3: {"test": {"slope_error": 0.25}}})
-    fleets.train(run, replace(settings, epochs=2), resume=True)
-    assert [line.get("evaluation") for line in members.read(run)].count(None) == 5
-    assert members.one(run, 3).meta["evaluation"] == {"test": {"slope_error": 0.25}}
+def test_more_training_forgets_what_was_measured_before_it(fleets: Fleets) -> None:
+    """An evaluation speaks of the weights it was measured of; a member that was done and did not move keeps its own."""
+    run = fleets.train(fleets.create(STOPPING), STOPPING)
+    lines = members.read(run)
+    ended = next(line["member"] for line in lines if line["reached"])
+    going = next(line["member"] for line in lines if line["status"] == "finished" and not line["reached"])
+    found = {"test": {"slope_error": 0.25}}
+    members.keep_evaluations(run, {ended: found, going: found})
+    fleets.train(run, replace(STOPPING, epochs=STOPPING.epochs + 1), resume=True)
+    assert members.one(run, ended).meta["evaluation"] == found
+    assert members.one(run, going).meta["evaluation"] == {}
 
 
 def test_members_load_and_lend_their_weights(fleets: Fleets) -> None:

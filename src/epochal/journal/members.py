@@ -207,7 +207,7 @@ def _wrong(fleet: Run, log: jsonl.Log) -> str:
 
 
 def write(fleet: Run, lines: Sequence[bytes]) -> None:
-    """Replaces members.jsonl, whole or not at all; evaluations kept meanwhile stay.
+    """Replaces members.jsonl, whole or not at all; evaluations of members that made no step since stay.
 
     Args:
         fleet: the run.
@@ -216,10 +216,11 @@ def write(fleet: Run, lines: Sequence[bytes]) -> None:
     with fleet.writing():
         kept = _evaluations(fleet.path)
         merged = list(lines)
-        for number, evaluation in kept.items():
+        for number, (steps, evaluation) in kept.items():
             if number < len(merged):
                 line = strict_json.restore(_parsed(merged[number]))
-                merged[number] = encode({**line, "evaluation": evaluation})
+                if line.get("steps") == steps:
+                    merged[number] = encode({**line, "evaluation": evaluation})
         atomic.write_bytes(fleet.path / NAME, b"".join(merged))
 
 
@@ -399,11 +400,11 @@ def _patch(meta: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, list[
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _evaluations(folder: Path) -> dict[int, Any]:
-    """Evaluations that stand in members.jsonl by member, whatever else it holds."""
+def _evaluations(folder: Path) -> dict[int, tuple[Any, Any]]:
+    """Evaluations that stand in members.jsonl by member, each with the steps it was measured after."""
     found = jsonl.read(folder / NAME, only='"evaluation"').records
     return {
-        line["member"]: line["evaluation"]
+        line["member"]: (line.get("steps"), line["evaluation"])
         for line in found
         if isinstance(line.get("member"), int) and isinstance(line.get("evaluation"), dict)
     }

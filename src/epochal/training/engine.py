@@ -471,7 +471,9 @@ class Session:
         """Metrics first, then the checkpoint: a kill between them leaves lines that resuming drops and writes again."""
         state = self._good_state()
         self.run.sync()
-        self.run.update(steps_done=self.place.step)
+        moved = self.run.meta["steps_done"] != self.place.step
+        # What was measured of earlier weights says nothing about these.
+        self.run.update(steps_done=self.place.step, **({"evaluation": {}} if moved else {}))
         checkpoint.write(self.last, state, asdict(self.place))
 
     def _resume(self) -> None:
