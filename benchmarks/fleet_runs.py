@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from results_page import commit
+
 import epochal
 from epochal.journal import Lab, Run
 from epochal.journal import members as roster
@@ -56,7 +58,7 @@ def made_with(runs: Sequence[Run]) -> list[str]:
     return [
         f"- machine: {all_of(_machine)}",
         f"- data: {all_of(lambda meta: str(meta['data'].get('name')))}",
-        f"- code: {all_of(lambda meta: 'commit ' + str((meta['git'] or {}).get('commit', 'not known'))[:12])}",
+        f"- code: {all_of(commit)}",
     ]
 
 

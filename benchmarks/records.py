@@ -36,6 +36,7 @@ def _experiment(meta: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _keep(run: Run, kept: Path) -> None:
     kept.mkdir(parents=True, exist_ok=True)
+    run.reload()  # what was measured of it since it was opened belongs to it
     meta = {key: value for key, value in run.meta.items() if key not in _OF_THAT_MACHINE}
     meta["data"] = {key: value for key, value in meta["data"].items() if key != "source"}
     meta["settings"] = {**meta["settings"], "data": {**meta["settings"]["data"], "dir": None}}

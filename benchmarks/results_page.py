@@ -120,8 +120,15 @@ def origin(runs: Sequence[Run]) -> list[str]:
         f"- machine: {all_of(_machine)}",
         f"- arithmetic: {all_of(_choices)}",
         f"- data: {all_of(lambda meta: str(meta['data'].get('name')))}",
-        f"- code: {all_of(lambda meta: 'commit ' + str((meta['git'] or {}).get('commit', 'not known'))[:12])}",
+        f"- code: {all_of(commit)}",
     ]
+
+
+def commit(meta: Mapping[str, Any]) -> str:
+    """The commit that a run was made with, and whether the checkout held changes beside it."""
+    git = meta["git"] or {}
+    changed = " and changes not committed" if git.get("dirty") else ""
+    return f"commit {str(git.get('commit', 'not known'))[:12]}{changed}"
 
 
 def _machine(meta: Mapping[str, Any]) -> str:

@@ -73,6 +73,27 @@ def test_a_busy_machine_is_told(
     assert "the times are too long" in notes[-1]
 
 
+def test_what_cannot_be_written_is_refused_before_it_is_measured(
+    trainings: list[str], tmp_path: Path
+) -> None:
+    """A page without a folder, a folder as page, a file as folder: nothing is trained for them."""
+    (tmp_path / "file").write_text("x")
+    for how, expected in (
+        ({"page": tmp_path / "nowhere" / "x.md"}, "lies in no folder"),
+        ({"page": tmp_path}, "is a folder"),
+        ({"out": tmp_path / "file"}, "cannot hold the results"),
+    ):
+        with pytest.raises(UsageError, match=expected):
+            bench.devices(**{"out": tmp_path, "say": lambda line: None, **how})
+    assert not trainings
+
+
+def test_results_stay_where_the_user_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Outside the repository they go to the present folder, not into the files that it keeps."""
+    monkeypatch.chdir(tmp_path)
+    assert _devices._results_folder() == tmp_path
+
+
 def test_nothing_is_measured_twice(trainings: list[str], tmp_path: Path) -> None:
     """The same again trains nothing; other settings do; `again` measures anew and keeps one row each."""
     measure(tmp_path)

@@ -71,7 +71,8 @@ def devices(
         limit: use only this many training items.
         precision: "auto" lets each device use what its trial finds fastest; "float32" compares like with like.
         again: measure everything anew.
-        out: folder of the results; default: the repository's `benchmarks/results`, else the present folder.
+        out: folder of the results; default: the present folder, inside the repository its
+            `benchmarks/results`.
         page: Markdown file to write the tables to, with the results of other machines that `out` holds.
         say: takes each line of the report.
 
@@ -87,6 +88,7 @@ def devices(
     places = _places(on)
     machine = _machine()
     folder = Path(out) if out is not None else _results_folder()
+    _check_targets(folder, page)
     path = folder / f"devices-{Path(recipe).stem}-{_slug(places, machine)}.json"
     kept, failed = _read(path), {}
     busy = hasattr(os, "getloadavg") and os.getloadavg()[0] > machine["cores"] / 2
@@ -319,8 +321,23 @@ def _machine() -> dict[str, Any]:
 
 
 def _results_folder() -> Path:
-    kept = Path(__file__).resolve().parents[3] / "benchmarks" / "results"
-    return kept if kept.is_dir() else Path.cwd()
+    """Where the repository keeps results, for whoever works inside it; else the present folder."""
+    root = Path(__file__).resolve().parents[3]
+    kept = root / "benchmarks" / "results"
+    return kept if kept.is_dir() and Path.cwd().resolve().is_relative_to(root) else Path.cwd()
+
+
+def _check_targets(folder: Path, page: str | Path | None) -> None:
+    """Refuses, before minutes of measuring, what could not be written after them."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise UsageError(
+            f"{folder} cannot hold the results: {problem.strerror}.", hint="Choose another --out."
+        ) from None
+    if page is not None and (Path(page).is_dir() or not Path(page).parent.is_dir()):
+        why = "is a folder" if Path(page).is_dir() else "lies in no folder"
+        raise UsageError(f"the page {page} {why}.", hint="Name a file in a folder that is there with --page.")
 
 
 def _slug(places: Sequence[_Place], machine: Mapping[str, Any]) -> str:

@@ -491,6 +491,11 @@ class Session:
         if self.place.done and more and self.place.step != self.settings.steps and not self.place.reached:
             self.place.done = False
             self.place.epoch, self.place.item = self.place.epoch + 1, 0
+            if any(phase.optimiser.schedule is not None for phase in self.task.phases):
+                self.progress.line(
+                    "the learning rate goes on along the schedule of the longer training, whose first epochs were "
+                    "not trained by it: the network is not that of so many epochs from the start"
+                )
         if not self.place.done:
             done = (self.place.epoch - 1) + self.place.item / (self.items * self.task.repeat)
             self.progress.line(f"resumed after {done:.2f} epochs (step {self.place.step})")

@@ -55,8 +55,8 @@ VERSIONS = (
     Version(
         "full",
         parent="log",
-        change="all four stages: also 1,024 channels at 1/16 and 2,048 at 1/32",
-        patch={"net.stages": 4},
+        change="all four stages: also 1,024 channels at 1/16 and 2,048 at 1/32; random crops of 128x128",
+        patch={"net.stages": 4, "data.crop": 128},
     ),
 )
 
