@@ -30,9 +30,9 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_versions() -> None:
-    """22 logits at 256x256; the log's network ends at 1/8, the full one adds two stages and nothing else changes."""
+    """22 logits at 256x256; the log's network ends at 1/8, the full one adds two stages and is trained on crops."""
     log, full = (recipes.settings_of(RECIPE, name) for name in ("log", "full"))
-    assert settings_room.diff(log, full) == {"net.stages": (2, 4)}
+    assert settings_room.diff(log, full) == {"net.stages": (2, 4), "data.crop": (None, 128)}
     for settings, deepest in ((log, 512), (full, 2048)):
         net = RECIPE.nets(settings)["unet"].eval()
         assert net.head.out_channels == 22
@@ -90,7 +90,7 @@ def test_it_trains_on_drawn_cells(tmp_path: Path, version: str) -> None:
     (run,) = epochal.run(
         "resnet50-unet",
         version,
-        patch=SMALL,
+        patch={**SMALL, "data.crop": None},  # the pictures of tests are small
         precision="bfloat16",
         threads=1,
         lab=tmp_path / "lab",
