@@ -81,12 +81,12 @@ def test_a_sure_right_answer_costs_nothing() -> None:
     """Logits that are certain and right: both losses vanish, also for the class that is nowhere."""
     target = torch.tensor([[[0, 1, 1, 0]]])
     logits = torch.nn.functional.one_hot(target, 3).permute(0, 3, 1, 2) * 100.0
-    assert float(segmentation.cross_entropy(logits, target)) == pytest.approx(0, abs=1e-6)
-    assert float(segmentation.dice(logits, target)) == pytest.approx(0, abs=1e-6)
+    assert segmentation.cross_entropy(logits, target).item() == pytest.approx(0, abs=1e-6)
+    assert segmentation.dice(logits, target).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_bytes_are_targets() -> None:
     """uint8 masks go in as they are stored."""
     logits, target = batch()
     for loss in LOSSES:
-        assert float(loss(logits, target.byte())) == float(loss(logits, target))
+        assert loss(logits, target.byte()).item() == loss(logits, target).item()
