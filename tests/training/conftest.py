@@ -20,7 +20,7 @@ from epochal.settings import to_dict
 from epochal.settings.common import RecipeSettings
 from epochal.training import checkpoint, engine, precision
 from epochal.training.learner import Choices
-from epochal.training.task import Batch, Metric, Optimiser, Phase, Recipe, Task, Version
+from epochal.training.task import Average, Batch, Metric, Optimiser, Phase, Recipe, Task, Version
 
 ITEMS = 50  # not a multiple of the batch size: the last batch of an epoch is smaller
 BATCH = 8
@@ -130,7 +130,10 @@ def one_phase(probe: Probe) -> Recipe:
 
 
 def two_phases(probe: Probe) -> Recipe:
-    """A GAN on points of a ring: the generator rests while the discriminator learns, and the other way round."""
+    """A GAN on points of a ring: the generator rests while the discriminator learns, and the other way round.
+
+    A third net holds the average of the generator's weights.
+    """
 
     def build(settings: Settings, nets: Any) -> Task:
         angles = np.random.default_rng(6).uniform(0, 2 * np.pi, ITEMS)
@@ -170,13 +173,14 @@ def two_phases(probe: Probe) -> Recipe:
                     "-log D(G(z))",
                 ),
             ],
+            averages=[Average("generator", "average", decay=0.9)],
         )
 
     def nets(settings: Settings) -> dict[str, nn.Module]:
         def net(wide: int, out: int) -> nn.Sequential:
             return nn.Sequential(nn.Linear(wide, 16), nn.LeakyReLU(0.2), nn.Linear(16, out))
 
-        return {"generator": net(3, 2), "discriminator": net(2, 1)}
+        return {"generator": net(3, 2), "discriminator": net(2, 1), "average": net(3, 2)}
 
     return _recipe("two-phases", nets, build)
 

@@ -93,7 +93,7 @@ def test_both_networks_of_a_gan_learn(bench: Any) -> None:
     fresh = bench.train("two-phases", bench.Settings(epochs=1, lr=1e-12, steps=1))
     (after, _), (before, _) = bench.last(run), bench.last(fresh)
     moved = {k for k in after if k.startswith("weights/") and (after[k] - before[k]).abs().max() > 1e-3}
-    assert {name.split("/")[1].split(".")[0] for name in moved} == {"generator", "discriminator"}
+    assert {name.split("/")[1].split(".")[0] for name in moved} == {"generator", "discriminator", "average"}
     names = set(run.epoch_values())
     assert names == {
         "discriminator/loss",

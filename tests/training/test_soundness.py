@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch import nn
 
 from epochal.errors import EpochalError
 from epochal.training import soundness
-from epochal.training.task import Optimiser, Phase, Task
+from epochal.training.task import Average, Optimiser, Phase, Task
 
 PHASE = Phase("p", ("net",), lambda nets, batch, rng: (batch["x"], {}), Optimiser(), "x")
 TASK = Task({"x": np.zeros(4), "y": np.zeros(4)}, batch_size=2, phases=(PHASE,))
@@ -41,3 +42,19 @@ def test_a_mistake_is_named(change: dict[str, Any], message: str) -> None:
     """Each would otherwise fail deep in the engine, or train nothing and say nothing."""
     with pytest.raises(EpochalError, match=message):
         soundness.insist("r", replace(TASK, **change), {"net": object()})
+
+
+@pytest.mark.parametrize(
+    ("average", "message"),
+    [
+        (Average("net", "avg"), "averages the network 'avg'"),
+        (Average("net", "net"), "trains 'net' and fills it"),
+        (Average("net", "other"), "differ in name or shape"),
+        (Average("net", "copy", decay=1.0), "the decay 1"),
+    ],
+)
+def test_an_average_must_fit(average: Average, message: str) -> None:
+    """Else it would overwrite what is trained, or fail at the first step with torch's words."""
+    nets = {"net": nn.Linear(1, 2), "copy": nn.Linear(1, 2), "other": nn.Linear(2, 2)}
+    with pytest.raises(EpochalError, match=message):
+        soundness.insist("r", replace(TASK, averages=(average,)), nets)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from epochal.training import checkpoint, layers
 from epochal.training.streams import derive, numpy_stream, torch_stream
-from epochal.training.task import Batch, Optimiser, Phase, Task
+from epochal.training.task import Average, Batch, Optimiser, Phase, Task
 
 if TYPE_CHECKING:
     from epochal.training.task import Array, Stepper
@@ -82,6 +82,7 @@ class TorchLearner:
         self._sums: Tensor | None = None
         self._latest: Tensor | None = None  # of the last step, in the order of `parts`
         self.masters = _prepare(nets, device, choices)
+        self.averages = [_Average(average, nets, self.masters) for average in task.averages]
         self.phases = [_Phase(phase, task, nets, self.masters) for phase in task.phases]
         self.train()
 
@@ -92,6 +93,8 @@ class TorchLearner:
 
     def eval(self) -> None:
         """Puts the networks in eval mode."""
+        for average in self.averages:
+            average.round()
         for net in self.nets.values():
             net.eval()
 
@@ -101,6 +104,8 @@ class TorchLearner:
             prefix = f"{phase.phase.name}/" if len(self.phases) > 1 else ""
             for name, value in phase.step(batch, self.noise, self.steps, self.clip).items():
                 losses[prefix + name] = value
+        for average in self.averages:
+            average.step(self.steps)
         self.steps += 1
         self._add(losses, len(next(iter(batch.values()))))
 
@@ -174,6 +179,8 @@ class TorchLearner:
         for phase in self.phases:
             phase.load(state)
             phase.round()
+        for average in self.averages:
+            average.round()
         self.noise.set_state(state["stream/noise"].cpu())
         _default_generator(self.device).set_state(state["stream/dropout"].cpu())
         sums = {
@@ -277,6 +284,47 @@ class _Phase:
                     else value.clone()
                     for key, value in entries.items()
                 }
+
+
+class _Average:
+    """A moving average at work; it begins as a copy of the net that it follows."""
+
+    def __init__(
+        self, average: Average, nets: Mapping[str, nn.Module], masters: Mapping[str, Tensor]
+    ) -> None:
+        self.average = average
+        live = dict(nets[average.into].named_parameters())
+        self.weights, self.followed = (
+            [masters.get(f"{net}.{name}", p) for name, p in nets[net].named_parameters()]
+            for net in (average.into, average.of)
+        )
+        self.rounded = [(w, p) for w, p in zip(self.weights, live.values(), strict=True) if w is not p]
+        self.buffers, self.followed_buffers = (
+            list(nets[net].buffers()) for net in (average.into, average.of)
+        )
+        nets[average.into].requires_grad_(False)
+        self._copy(self.weights, self.followed)
+        self._copy(self.buffers, self.followed_buffers)
+        self.round()
+
+    @torch.no_grad()
+    def step(self, steps: int) -> None:
+        """Moves the average towards the weights after that many finished steps before this one."""
+        decay = self.average.decay
+        if self.average.warm_up:
+            decay = min(decay, (1 + steps) / (10 + steps))
+        torch._foreach_lerp_(self.weights, self.followed, 1 - decay)
+        self._copy(self.buffers, self.followed_buffers)
+
+    @torch.no_grad()
+    def round(self) -> None:
+        """Rounds the masters into the network: only needed when it is looked at."""
+        self._copy([live for _, live in self.rounded], [master for master, _ in self.rounded])
+
+    @torch.no_grad()
+    def _copy(self, into: list[Tensor], of: list[Tensor]) -> None:
+        if into:
+            torch._foreach_copy_(into, of)
 
 
 class NumpyLearner:

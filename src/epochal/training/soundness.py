@@ -19,7 +19,7 @@ def insist(recipe: str, task: Task, nets: Mapping[str, Any]) -> None:
 
     Raises:
         EpochalError: no items, columns of different length, nothing to train, an unknown network, two phases
-            of one name, a stepper that is no network of the recipe's.
+            of one name, a stepper that is no network of the recipe's, an average of a net that it does not fit.
     """
     wrong = _fault(task, nets)
     if wrong is not None:
@@ -56,4 +56,30 @@ def _fault(task: Task, nets: Mapping[str, Any]) -> tuple[str, str] | None:
         if unknown or not phase.trains:
             what = f"the network {unknown[0]!r}, which it does not have" if unknown else "nothing"
             return f"its phase {phase.name} trains {what}", f"Networks: {', '.join(nets)}."
+    return _unfit_average(task, nets)
+
+
+def _unfit_average(task: Task, nets: Mapping[str, Any]) -> tuple[str, str] | None:
+    for average in task.averages:
+        unknown = [name for name in (average.of, average.into) if name not in nets]
+        if unknown:
+            return (
+                f"it averages the network {unknown[0]!r}, which it does not have",
+                f"Networks: {', '.join(nets)}.",
+            )
+        if any(average.into in phase.trains for phase in task.phases):
+            return (
+                f"it trains {average.into!r} and fills it with an average",
+                "Average into a net of its own.",
+            )
+        of, into = (
+            {k: tuple(t.shape) for k, t in nets[n].state_dict().items()} for n in (average.of, average.into)
+        )
+        if of != into:
+            return (
+                f"{average.into!r} cannot average {average.of!r}: their weights differ in name or shape",
+                "Its `nets` makes both in the same way.",
+            )
+        if not 0 <= average.decay < 1:
+            return f"its average has the decay {average.decay:g}", "0 <= decay < 1 must hold."
     return None

@@ -71,6 +71,26 @@ class Phase:
     l2_on: Callable[[str, tuple[int, ...]], bool] = lambda name, shape: len(shape) == 4
 
 
+@dataclass(frozen=True)
+class Average:
+    """A net whose weights are the moving average of another's: for sampling, smoother than any single step.
+
+    After every step t = 0, 1, … each weight becomes w̄ ← d·w̄ + (1 - d)·w in float32 (Polyak and Juditsky 1992; for
+    generators Yazıcı et al. 2019), beginning with w itself; buffers are copied.
+
+    Attributes:
+        of: name of the net that is trained.
+        into: name of the averaged net: one of the same shape that no phase trains.
+        decay: d. The average looks back over about 1 / (1 - d) steps.
+        warm_up: d is min(decay, (1 + t) / (10 + t)), so that a short training is not dominated by its beginning.
+    """
+
+    of: str
+    into: str
+    decay: float = 0.999
+    warm_up: bool = False
+
+
 class Stepper(Protocol):
     """A network that does its own step (NumPy): the engine gives it batches and keeps its state.
 
@@ -157,7 +177,11 @@ class Task:
         train: named columns of equal length, as stored (uint8 images stay uint8): `batch[name] =
             column[indices]`.
         batch_size: items a step; the last, smaller batch of an epoch is used too.
-        phases: what a step does, in order. Empty when `stepper` is given.
+        phases: what a step does, in order, each on the weights that the one before it left. A phase may leave
+            tensors in the batch for later ones (a GAN's generator its pictures, detached: with the generator
+            first, both networks then step from the same state, as with simultaneous gradient descent). Empty
+            when `stepper` is given.
+        averages: nets that hold the moving average of another's weights.
         shuffle: False trains in the stored order (a batch that is the whole set need not be shuffled).
         repeat: an epoch goes so many times over the data; for sets of a few rows, whose epochs would else end
             with every step.
@@ -172,6 +196,7 @@ class Task:
     train: Mapping[str, Array]
     batch_size: int
     phases: Sequence[Phase] = ()
+    averages: Sequence[Average] = ()
     shuffle: bool = True
     repeat: int = 1
     prepare: Callable[[Batch], Batch] = lambda batch: batch
