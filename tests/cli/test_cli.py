@@ -354,7 +354,7 @@ def test_fork_resume_evaluate_generate_answer_in_json(run: Run, answer: Answer, 
     (resumed,) = answer("resume", fork["run"], "--quiet", *lab)["runs"]
     assert (resumed["run"], resumed["status"]) == (fork["run"], "finished")
     said = answer("evaluate", fork["run"], *lab)
-    assert set(said) == {"run", "split", "metrics"} and "slope_error" in said["metrics"]
+    assert set(said) == {"run", "split", "metrics", "measured_with"} and "slope_error" in said["metrics"]
     out = tmp_path / "x.png"
     said = answer("generate", fork["run"], "--shade", "9", "--n", "2", "-o", str(out), *lab)
     assert said == {"picture": str(out)} and out.exists()

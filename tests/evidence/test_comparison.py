@@ -64,3 +64,23 @@ def test_a_run_by_itself_tells_the_steps_it_needed(tmp_path: Path) -> None:
 def test_a_row_says_whose_number_it_is(metric: str, title: str) -> None:
     """The last epoch's means are the training's; other splits are named already."""
     assert Row(metric, "", None, None).title == title
+
+
+def test_numbers_measured_by_different_means_do_not_compare(tmp_path: Path) -> None:
+    """A Fréchet distance of another extractor is another quantity; a squared error needs none."""
+    lab = Lab(tmp_path)
+
+    def side(label: str, extractor: str) -> Side:
+        run = trained(lab, {"m": "x"})
+        run.update(
+            evaluation={"test": {"fd": 3.0, "mse": 0.1}}, measured_with={"test": {"extractor": extractor}}
+        )
+        return Side(label, [run])
+
+    by = {"fd": "extractor"}
+    same = compare(side("a", "cnn 1"), side("b", "cnn 1"), by=by)
+    assert not same.otherwise and {"test.fd", "test.mse"} <= {row.metric for row in same.metrics}
+    other = compare(side("a", "cnn 1"), side("b", "cnn 2"), by=by)
+    assert other.otherwise == {"test.fd": "extractor on test: cnn 1 against cnn 2"}
+    assert "test.mse" in {row.metric for row in other.metrics}
+    assert "test.fd" not in {row.metric for row in other.metrics}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,9 +37,11 @@ def evaluate(
     lab: LabLike = None,
     show: bool = True,
 ) -> dict[str, float]:
-    """Measures a run's quality metrics on a split and keeps them in its run.json.
+    """Measures a run's quality metrics on a split and keeps them in its run.json; returns the numbers.
 
-    Of a fleet every finished member is measured; its numbers are kept with it, and their means are returned.
+    What they depend on (the extractor of image features, how many items) is kept in words beside them, as
+    `measured_with`. Of a fleet every finished member is measured; its numbers are kept with it, and their means
+    are returned.
 
     Networks of other recipes that measure (a classifier that judges samples) are trained on first use and
     kept.
@@ -58,9 +61,13 @@ def evaluate(
     trained = trained_of(found, one, which, device)
     if found.needs is not None:
         trained = replace(trained, helpers=_helpers(found.needs(trained.settings), device, show))
-    measured = dict(found.evaluate(trained, split))
-    one.update(evaluation={**one.reload().meta["evaluation"], split: measured})
-    return measured
+    numbers, texts = _told_apart(found.evaluate(trained, split))
+    known = one.reload().meta
+    kept = {"evaluation": {**known["evaluation"], split: numbers}}
+    if not isinstance(one, roster.MemberRun):
+        kept["measured_with"] = {**known["measured_with"], split: texts}
+    one.update(**kept)
+    return numbers
 
 
 @verb
@@ -138,6 +145,12 @@ def load(
     )
 
 
+def _told_apart(measured: Mapping[str, float | str]) -> tuple[dict[str, float], dict[str, str]]:
+    """The numbers of an evaluation, and the texts beside them."""
+    texts = {name: value for name, value in measured.items() if isinstance(value, str)}
+    return {name: float(value) for name, value in measured.items() if name not in texts}, texts
+
+
 def _free(name: str) -> Path:
     """A file of that name, numbered where there is one: an earlier picture is only written over when it is named."""
     path, number = Path(name), 2
@@ -169,7 +182,7 @@ def _evaluate_fleet(
             if key not in helpers:
                 helpers[key] = _helpers(wanted, device, show)
             trained = replace(trained, helpers=helpers[key])
-        measured[run.member] = dict(recipe.evaluate(trained, split))
+        measured[run.member] = _told_apart(recipe.evaluate(trained, split))[0]
     kept = {run.member: {**run.meta["evaluation"], split: measured[run.member]} for run in runs}
     roster.keep_evaluations(fleet, kept)
     return {name: summary.mean for name, summary in summaries([*measured.values()]).items()}
@@ -193,6 +206,14 @@ def as_members(recipe: Recipe, fleet: Run) -> list[Member]:
     ]
 
 
+def ready(recipe: Recipe, settings: Any, device: str, show: bool) -> Recipe:
+    """The recipe as it can be trained: with the networks of other recipes that its `build` starts from."""
+    if recipe.needs_to_train is None:
+        return recipe
+    helpers = _helpers(recipe.needs_to_train(settings), device, show)
+    return replace(recipe, build=partial(recipe.build, helpers=helpers))
+
+
 def _helpers(
     needs: Mapping[str, tuple[str, Mapping[str, Any]]], device: str, show: bool
 ) -> dict[str, Trained]:
@@ -212,7 +233,7 @@ def _helpers(
         with locking.hold(home.path / f".{key}", wait=True):  # two evaluations at once train it once
             kept = [one for one in home.runs() if one.name == key and one.status == "finished"]
             if not kept:
-                plan = Plan(found, None, settings, {"name": key}, None, device, "auto")
+                plan = Plan(found, registry.recipe_path(name), settings, {"name": key}, None, device, "auto")
                 kept = train_jobs([Job(plan, [0])], home, show=show, keep_going=False)
                 if found.evaluate is not None:  # how far a judge can be trusted is part of what it measures
                     evaluate(kept[0].id, lab=home, device=device, show=show)

@@ -46,11 +46,13 @@ def compare(a: str | Run, b: str | Run, *, recipe: str | None = None, lab: LabLi
     if sides[0].label == sides[1].label:
         sides = [replace(side, label=side.runs[0].id) for side in sides]
     directions: dict[str, str] = {}
+    by: dict[str, str] = {}
     for side in sides:
         with suppress(EpochalError):  # numbers compare without their recipe, only what is better is not known
             found, _ = known_recipe(side.runs[0], None)
             directions.update({metric.name: metric.better for metric in found.metrics})
-    return comparison.compare(sides[0], sides[1], directions)
+            by.update({metric.name: metric.by for metric in found.metrics if metric.by})
+    return comparison.compare(sides[0], sides[1], directions, by)
 
 
 @verb

@@ -12,7 +12,7 @@ from epochal import settings as settings_room
 from epochal.api._calls import verb
 from epochal.api._checks import check_call, check_name
 from epochal.api._grids import Job, Plan, check_jobs, grid_values, jobs_of, plain
-from epochal.api._networks import as_members, trained_of
+from epochal.api._networks import as_members, ready, trained_of
 from epochal.api._runs import LabLike, known_recipe, lab_of, settings_of, single
 from epochal.errors import EpochalError, UsageError
 from epochal.journal import Lab, Run
@@ -314,7 +314,7 @@ def _train(
     from epochal.training import engine
 
     try:
-        engine.train(recipe, settings, one, **how)
+        engine.train(ready(recipe, settings, how["device"], how["show"]), settings, one, **how)
     except KeyboardInterrupt:
         raise TrainingEnded(
             f"Stopped run {one.id}; it is saved.{left}",

@@ -49,6 +49,9 @@ def _print(comparison: Comparison) -> None:
     measured = [(row.title, row.better, row.a, row.b, number(row.difference)) for row in comparison.metrics]
     if measured:
         print_table(("metric", "better", a.label, b.label, "difference"), measured)
+    for reason in dict.fromkeys(comparison.otherwise.values()):
+        names = ", ".join(name for name, why in comparison.otherwise.items() if why == reason)
+        print(f"\nnot compared, because they were measured differently ({clean(reason)}): {clean(names)}")
     if comparison.refused:
         refused = clean(", ".join(comparison.refused))
         print(f"\nnot compared, because the loss is defined differently: {refused}")

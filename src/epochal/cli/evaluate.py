@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from epochal.cli.output import number, print_evaluations, print_json, print_table
+from epochal.cli.output import (
+    number,
+    print_evaluations,
+    print_json,
+    print_measured_with,
+    print_table,
+)
 from epochal.cli.parsing import Parser, add_recipe_option
 
 EXAMPLES = ("evaluate last", "evaluate cvae-digits:model-4@0 --split train", "evaluate last --json")
@@ -36,7 +42,8 @@ def main(words: list[str]) -> int:
             print_evaluations(groups, only=typed.split)
         return 0
     if typed.json:
-        print_json({"run": run.id, "split": typed.split, "metrics": values})
+        told = run.meta["measured_with"].get(typed.split, {})
+        print_json({"run": run.id, "split": typed.split, "metrics": values, "measured_with": told})
         return 0
     about = {metric.name: metric for metric in recipe.metrics}
     rows = [
@@ -49,4 +56,5 @@ def main(words: list[str]) -> int:
         for name, value in values.items()
     ]
     print_table((f"{run.label}, seed {run.seed}, on {typed.split}", "value", "better", "what"), rows)
+    print_measured_with(run.meta["measured_with"].get(typed.split, {}))
     return 0

@@ -72,6 +72,12 @@ def run_row(run: Run) -> dict[str, Any]:
     }
 
 
+def print_measured_with(texts: Mapping[str, str]) -> None:
+    """What the numbers above depend on, in words."""
+    for name, text in texts.items():
+        print(f"{clean(name.replace('_', ' '))}: {clean(text)}")
+
+
 def print_runs(runs: Sequence[Run], *, title: str = "") -> None:
     """The table of runs: what they are, how far they came, their last training loss; of a fleet its median."""
     columns = ("run", "recipe", "version", "seed", "status", "epochs", "loss", "forked from")

@@ -10,6 +10,7 @@ from epochal.cli.output import (
     print_evaluations,
     print_groups,
     print_json,
+    print_measured_with,
     print_table,
     size,
 )
@@ -39,6 +40,7 @@ def main(words: list[str]) -> int:
     for split, values in about["evaluation"].items():
         rows = [(name, number(value)) for name, value in values.items()]
         print_table((f"on {split}", "value"), rows)
+        print_measured_with(about["measured_with"].get(split, {}))
         print()
     if about["notes"]:
         print(f"notes\n{clean(about['notes'])}")

@@ -111,6 +111,7 @@ class Comparison:
         metrics: numbers that compare.
         refused: losses, and steps to a loss, that do not compare because a and b define the loss differently.
         definitions: the differing formulas, phase → (a's, b's); "loss" where each side has one phase, of another name.
+        otherwise: metrics that do not compare because they were measured by different means, each with the reason.
         warnings: what else differs and may explain a difference.
     """
 
@@ -121,6 +122,7 @@ class Comparison:
     refused: Sequence[str] = ()
     definitions: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
     warnings: Sequence[str] = ()
+    otherwise: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values with stable keys."""
@@ -140,6 +142,7 @@ class Comparison:
             "settings": {key: list(pair) for key, pair in self.settings.items()},
             "metrics": rows,
             "refused": list(self.refused),
+            "measured_otherwise": dict(self.otherwise),
             "definitions": {phase: list(pair) for phase, pair in self.definitions.items()},
             "warnings": list(self.warnings),
         }
@@ -178,23 +181,30 @@ def group(label: str, runs: Sequence[Run]) -> Side:
     return Side(label, chosen, left_out)
 
 
-def compare(a: Side, b: Side, directions: Mapping[str, str] | None = None) -> Comparison:
+def compare(
+    a: Side,
+    b: Side,
+    directions: Mapping[str, str] | None = None,
+    by: Mapping[str, str] | None = None,
+) -> Comparison:
     """Settings diff and numbers of two sides.
 
     Args:
         a: what is compared against.
         b: what is compared.
         directions: "lower" or "higher" is better, by metric, as the recipe says.
+        by: the text of an evaluation that a metric depends on, by metric ("fd": "extractor").
     """
     known = directions or {}
     numbers_a, numbers_b = [_numbers(run) for run in a.runs], [_numbers(run) for run in b.runs]
     names = list(dict.fromkeys(name for numbers in (*numbers_a, *numbers_b) for name in numbers))
     definitions = _definitions(a.runs[0].meta["loss_definition"], b.runs[0].meta["loss_definition"])
     refused = [name for name in names if is_loss(name)] if definitions else []
+    otherwise = _measured_otherwise(a, b, names, by or {})
     rows = [
         Row(name, _direction(name, known), _over(numbers_a, name), _over(numbers_b, name))
         for name in names
-        if name not in refused
+        if name not in refused and name not in otherwise
     ]
     changed = settings.diff(a.runs[0].settings, b.runs[0].settings)
     steps = _steps_rows(a, b)
@@ -203,7 +213,23 @@ def compare(a: Side, b: Side, directions: Mapping[str, str] | None = None) -> Co
     else:
         rows += steps
     warnings = [*_warnings(a, b), *_censored(a), *_censored(b)]
-    return Comparison(a, b, changed, rows, refused, definitions, warnings)
+    return Comparison(a, b, changed, rows, refused, definitions, warnings, otherwise)
+
+
+def _measured_otherwise(a: Side, b: Side, names: Sequence[str], by: Mapping[str, str]) -> dict[str, str]:
+    """Metrics whose numbers were measured by different means (two extractors of features), each with the reason."""
+    found = {}
+    for name in names:
+        split, _, metric = name.partition(".")
+        on = by.get(metric)
+        told = (
+            {str(run.meta["measured_with"].get(split, {}).get(on)) for run in (*a.runs, *b.runs)}
+            if on
+            else set()
+        )
+        if len(told) > 1:
+            found[name] = f"{on} on {split}: {' against '.join(sorted(told))}"
+    return found
 
 
 def is_loss(name: str) -> bool:

@@ -54,6 +54,7 @@ FIELDS: Final[dict[str, tuple[tuple[type, ...], Any]]] = {
     "steps_done": ((int,), 0),
     "final": ((dict,), {}),
     "evaluation": ((dict,), {}),
+    "measured_with": ((dict,), {}),
     "process": ((dict, type(None)), None),
 }
 
@@ -112,9 +113,14 @@ def _inner_fault(meta: dict[str, Any]) -> str | None:
                 return f"has {_short(key)} = {_short(value)} among its numbers"
             if isinstance(value, int) and not abs(value) < 2**63:
                 return f"has {_short(key)} = {_short(value)}, a number too large"
+    measured_with = meta.get("measured_with", {})
+    for split, texts in measured_with.items():
+        if not isinstance(texts, dict):
+            return f"has measured_with {_short(split)} = {_short(texts)}, which must be texts by name"
     for name, texts in (
         ("command", meta.get("command", [])),
         ("loss_definition", meta.get("loss_definition", {})),
+        *(("measured_with", texts) for texts in measured_with.values()),
     ):
         for text in texts.values() if isinstance(texts, dict) else texts:
             if not isinstance(text, str):

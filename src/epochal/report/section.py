@@ -296,9 +296,17 @@ def _metrics(teller: Teller, variant: Variant) -> list[str]:
         lines += [f"### {say('metrics')} {say('split', split=plain(split))}{over}", ""]
         lines += [*table(head, rows, right=range(1, len(head) - 1)), ""]
         lines += [say("interval how"), ""] if any(_interval(numbers, name) for name in numbers) else []
+        lines += [line for text in _measured_with(variant, split) for line in (text, "")]
         about = _of_reference(teller, variant) if reference else []
         lines += [f"{upper_first(say('reported'))}: {'; '.join(about)}.", ""] if about else []
     return lines[:-1]
+
+
+def _measured_with(variant: Variant, split: str) -> list[str]:
+    """What the numbers depend on, in the words of the recipe: each text once, whatever run it is of."""
+    told = [run.meta["measured_with"].get(split, {}) for run in variant.counted or [variant.shown]]
+    pairs = dict.fromkeys((name, text) for texts in told for name, text in texts.items())
+    return [f"{upper_first(plain(name.replace('_', ' ')))}: {plain(text)}." for name, text in pairs]
 
 
 def _interval(numbers: Mapping[str, Summary], name: str) -> str:

@@ -473,7 +473,9 @@ class Session:
         self.run.sync()
         moved = self.run.meta["steps_done"] != self.place.step
         # What was measured of earlier weights says nothing about these.
-        self.run.update(steps_done=self.place.step, **({"evaluation": {}} if moved else {}))
+        self.run.update(
+            steps_done=self.place.step, **({"evaluation": {}, "measured_with": {}} if moved else {})
+        )
         checkpoint.write(self.last, state, asdict(self.place))
 
     def _resume(self) -> None:

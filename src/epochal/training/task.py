@@ -160,13 +160,16 @@ class Member:
 class Metric:
     """A number that says how good a run is.
 
-    `margin` is the difference below which two versions count as equivalent, in the metric's own unit.
+    `margin` is the difference below which two versions count as equivalent, in the metric's own unit. `by` names the
+    text of `Recipe.evaluate` that the number depends on ("extractor"): numbers measured by different ones are not
+    compared.
     """
 
     name: str
     better: Literal["lower", "higher"]
     what: str
     margin: float = 0.0
+    by: str = ""
 
 
 @dataclass(frozen=True)
@@ -311,10 +314,14 @@ class Recipe:
         nets: `settings -> {name: module}`: fresh networks, without reading any data.
         build: `(settings, nets) -> Task`: reads the data and says how to train.
         metrics: what `evaluate` measures, with direction and margin.
-        evaluate: `(trained, split) -> {metric: value}`.
+        evaluate: `(trained, split) -> {metric: value}`; texts beside the numbers say what these depend on
+            (`{"fd": 3.2, "extractor": "image-features/mnist 3fa9c1e2"}`) and are kept and shown with them.
         needs: `settings -> {name: (recipe name, patch)}`: networks of other recipes that `evaluate` measures
             with (a classifier that judges samples). They are trained once, kept by the hash of all that makes
             them, and handed over as `trained.helpers[name]`.
+        needs_to_train: `settings -> {name: (recipe name, patch)}`: networks of other recipes that training starts
+            from (a teacher, a model that fills in missing labels). They are trained and kept as those of `needs`;
+            `build` then takes them as the keyword `helpers`, `{name: Trained}`.
         generate: `(trained, request) -> ImageGrid`; `request` is an instance of `request`, a frozen dataclass
             whose fields become options of `epochal generate`.
         figures: `trained -> {file stem: ImageGrid | Curves | Matrix}` drawn when a run ends.
@@ -333,10 +340,11 @@ class Recipe:
     settings: type
     versions: tuple[Version, ...]
     nets: Callable[[Any], dict[str, Any]]
-    build: Callable[[Any, Nets], Task]
+    build: Callable[..., Task]
     metrics: tuple[Metric, ...] = ()
-    evaluate: Callable[[Trained, str], Mapping[str, float]] | None = None
+    evaluate: Callable[[Trained, str], Mapping[str, float | str]] | None = None
     needs: Callable[[Any], Mapping[str, tuple[str, Mapping[str, Any]]]] | None = None
+    needs_to_train: Callable[[Any], Mapping[str, tuple[str, Mapping[str, Any]]]] | None = None
     generate: Callable[[Trained, Any], ImageGrid] | None = None
     request: type | None = None
     figures: Callable[[Trained], Mapping[str, Figure]] | None = None

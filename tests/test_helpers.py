@@ -1,0 +1,75 @@
+"""Networks of other recipes that training starts from, and the words that stand beside an evaluation's numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from epochal import api
+from epochal.cli import main
+from epochal.journal import Lab
+from epochal.systems import recipes as registry
+from epochal.training.task import Trained
+from tests import tiny_recipe
+
+FILE = str(Path(__file__).with_name("tiny_recipe.py"))
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Helpers are kept in the cache."""
+    monkeypatch.setenv("EPOCHAL_CACHE", str(tmp_path / "cache"))
+
+
+def known_as(monkeypatch: pytest.MonkeyPatch, recipe: Any) -> None:
+    """Makes the registry know the recipe by its name."""
+    whole = registry.find
+    monkeypatch.setattr(registry, "find", lambda name: recipe if name == recipe.name else whole(name))
+
+
+def test_training_gets_the_networks_it_starts_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`build` is handed the trained helper, which is trained once for two runs."""
+    seen: list[Trained] = []
+
+    def build(settings: Any, nets: Any, helpers: Any) -> Any:
+        seen.append(helpers["teacher"])
+        return tiny_recipe.build(settings, nets)
+
+    student = replace(
+        tiny_recipe.RECIPE,
+        name="student",
+        build=build,
+        needs_to_train=lambda settings: {"teacher": (FILE, {"lr": settings.lr / 2})},
+    )
+    known_as(monkeypatch, student)
+    lab = Lab(tmp_path / "lab")
+    (run, _) = api.run("student", seeds=2, lab=lab, show=False)
+    assert run.status == "finished" and len(seen) == 2
+    assert seen[0].settings.lr == pytest.approx(0.005)
+    assert not seen[0].nets["line"].weight.requires_grad
+    kept = [one for one in Lab(tmp_path / "cache" / "helpers").runs() if one.recipe == "line"]
+    assert len(kept) == 1 and kept[0].status == "finished"
+
+
+def test_what_numbers_depend_on_is_kept_and_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Texts stand beside the numbers: in run.json, on the terminal, in the log; resuming drops both."""
+    measured = {"slope_error": 0.1, "extractor": "cnn 3fa9c1e2"}
+    known_as(monkeypatch, replace(tiny_recipe.RECIPE, evaluate=lambda trained, split: measured))
+    lab = Lab(tmp_path / "lab")
+    (run,) = api.run("line", lab=lab, show=False)
+    assert api.evaluate(run.id, lab=lab) == {"slope_error": 0.1}
+    meta = run.reload().meta
+    assert meta["evaluation"] == {"test": {"slope_error": 0.1}}
+    assert meta["measured_with"] == {"test": {"extractor": "cnn 3fa9c1e2"}}
+    capsys.readouterr()
+    for words in (["show", run.id], ["evaluate", run.id]):
+        assert main([*words, "--lab", str(lab.path)]) == 0
+        assert "extractor: cnn 3fa9c1e2" in capsys.readouterr().out
+    assert "Extractor: cnn 3fa9c1e2." in Path(api.log("line", lab=lab)).read_text()
+    api.resume(run.id, epochs=3, lab=lab, show=False)
+    assert not run.reload().meta["evaluation"] and not run.meta["measured_with"]
