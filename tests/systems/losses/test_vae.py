@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.distributions import Independent, Normal, kl_divergence
+from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
 from epochal.systems.losses import vae
 
@@ -73,3 +73,48 @@ def test_gradients_reach_mean_and_variance() -> None:
     assert mean.grad is not None and log_variance.grad is not None
     assert torch.equal(mean.grad, torch.ones(3, 2))
     torch.testing.assert_close(log_variance.grad, (z / 2).detach())
+
+
+def test_likelihoods_are_those_of_torch_distributions() -> None:
+    """Bernoulli on pixels that are 0 or 1 and Gaussian of any variance, summed over pixels, constants included."""
+    torch.manual_seed(0)
+    logits, x = 4 * torch.randn(6, 1, 28, 28), (torch.rand(6, 1, 28, 28) < 0.3).float()
+    other = -Bernoulli(logits=logits).log_prob(x).sum((1, 2, 3))
+    torch.testing.assert_close(vae.bernoulli_nll(x, logits), other, rtol=1e-5, atol=1e-4)
+    y = torch.rand(6, 3, 8, 8, dtype=torch.float64)
+    x = torch.rand(6, 3, 8, 8, dtype=torch.float64)
+    for variance in (0.5, 0.01):
+        other = -Normal(y, variance**0.5).log_prob(x).sum((1, 2, 3))
+        torch.testing.assert_close(vae.gaussian_nll(x, y, variance), other)
+
+
+def test_grey_pixels_cost_their_cross_entropy() -> None:
+    """For x between 0 and 1 the Bernoulli loss is -x·log σ(l) - (1 - x)·log(1 - σ(l)), and large logits stay finite."""
+    x = torch.tensor([[0.25, 1.0]], dtype=torch.float64)
+    logits = torch.tensor([[0.7, -300.0]], dtype=torch.float64)
+    p = 1 / (1 + np.exp(-0.7))
+    expected = -0.25 * np.log(p) - 0.75 * np.log(1 - p) + 300
+    assert abs(vae.bernoulli_nll(x, logits).item() - expected) < 1e-9
+
+
+def test_log_ratio_is_the_difference_of_two_densities() -> None:
+    """log p(z) - log q(z) as torch's distributions give them, for several samples of each image; its mean is -KL."""
+    torch.manual_seed(0)
+    mean = torch.randn(4, 3, dtype=torch.float64)
+    log_variance = torch.randn(4, 3, dtype=torch.float64)
+    q = Independent(Normal(mean, (log_variance / 2).exp()), 1)
+    p = Independent(Normal(torch.zeros_like(mean), torch.ones_like(mean)), 1)
+    z = q.sample((20_000,))
+    mine = vae.log_ratio(z, mean, log_variance)
+    torch.testing.assert_close(mine, p.log_prob(z) - q.log_prob(z))
+    standard_error = mine.std(0) / 20_000**0.5
+    assert ((mine.mean(0) + vae.gaussian_kl(mean, log_variance)).abs() < 5 * standard_error).all()
+
+
+def test_importance_bound() -> None:
+    """log of the mean weight, computed without leaving the logarithms; with K = 1 the log-weight itself."""
+    log_weights = torch.tensor([[0.0, -2000.0], [np.log(3.0), -2000.0]], dtype=torch.float64)
+    torch.testing.assert_close(
+        vae.importance_bound(log_weights), torch.tensor([np.log(2.0), -2000.0], dtype=torch.float64)
+    )
+    assert torch.equal(vae.importance_bound(log_weights[:1]), log_weights[0])
