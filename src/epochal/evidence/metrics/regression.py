@@ -1,0 +1,78 @@
+"""How well a number is predicted, beside always answering the mean: a network that learnt only that is said to have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from epochal.evidence.metrics.arrays import vector
+
+COLLAPSED = 1.1
+"""A squared error that is not so many times below the mean predictor's is no prediction."""
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Errors of predictions p of labels y, over n items.
+
+    Attributes:
+        n: items.
+        mse: mean (p - y)².
+        mae: mean |p - y|.
+        r2: 1 - Σ (p - y)² / Σ (y - ȳ)² with the mean ȳ of these labels; NaN where they are all equal.
+        mean_mse: mean (m - y)², where m is the mean of the training labels.
+        gain: mean_mse / mse: how many times smaller the squared error is than the mean predictor's.
+        spread: standard deviation of the predictions as a share of the labels'; near 0 when they hardly move.
+    """
+
+    n: int
+    mse: float
+    mae: float
+    r2: float
+    mean_mse: float
+    gain: float
+    spread: float
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether it is hardly better than always answering the mean."""
+        return not self.gain >= COLLAPSED
+
+    def verdict(self) -> str:
+        """What the numbers say, in words."""
+        if not self.collapsed:
+            return f"predicts: squared error {self.gain:.2f} times smaller than the mean's (n = {self.n:,})"
+        if self.gain >= 1:
+            compared = f"{self.gain:.2f} times smaller than"
+        else:
+            compared = f"{1 / self.gain:.2f} times" if self.gain else "infinitely many times"
+        return (
+            f"COLLAPSED to the mean, no prediction: squared error {compared} that of always answering it "
+            f"(n = {self.n:,})"
+        )
+
+
+def measure(predicted: Any, labelled: Any, mean: float) -> Regression:
+    """Errors of predictions (n,) of labels (n,), beside always answering `mean`, that of the training labels.
+
+    Raises:
+        ValueError: lengths differ, there is no item, or a value is not finite.
+    """
+    p, y = vector(predicted, "predicted"), vector(labelled, "labelled")
+    if p.shape != y.shape or not len(y) or not np.isfinite(mean):
+        raise ValueError(
+            f"predicted and labelled must be of one length above 0 and mean finite, but got {len(p)}, {len(y)}, {mean}"
+        )
+    error, varied = p - y, float(y.std())
+    mse, mean_mse = float((error**2).mean()), float(((mean - y) ** 2).mean())
+    return Regression(
+        n=len(y),
+        mse=mse,
+        mae=float(np.abs(error).mean()),
+        r2=1 - mse / varied**2 if varied else float("nan"),
+        mean_mse=mean_mse,
+        gain=mean_mse / mse if mse else float("inf"),
+        spread=float(p.std()) / varied if varied else float("nan"),
+    )
