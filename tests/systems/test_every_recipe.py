@@ -29,6 +29,7 @@ from epochal.systems import data, recipes
 ITEMS = 16
 NARROW: Mapping[str, Mapping[str, Any]] = {
     "cnn-digits": {"net.width": 4},
+    "dcgan-cifar10": {"net.width": 4},
     "digit-judge": {"net.width": 4},
     "resnet18-cifar10": {"net.width": 4},
     "resnet50-cifar10": {"net.width": 4},
