@@ -406,6 +406,8 @@ class Session:
         records = [self._record("epoch", "train", train)]
         if validation:
             records.append(self._record("epoch", "validation", validation))
+            for said in self.learner.watch(validation):
+                self.progress.line(said)
         self.run.append("metrics", records)
         self._sample()
         self.progress.epoch(place.epoch, place.item, train, validation)

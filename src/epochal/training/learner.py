@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from epochal.training import checkpoint, layers
+from epochal.training.plateaus import PlateauWatch
 from epochal.training.streams import derive, numpy_stream, torch_stream
 from epochal.training.task import Average, Batch, Optimiser, Phase, Task
 
@@ -45,6 +46,9 @@ class Learner(Protocol):
 
     def reset(self) -> None:
         """Starts the sums anew."""
+
+    def watch(self, values: Mapping[str, float]) -> list[str]:
+        """Shows what an epoch's validation gave; says what changes by it."""
 
     def weights(self) -> dict[str, Tensor]:
         """The networks' float32 weights and buffers, by qualified name."""
@@ -145,6 +149,10 @@ class TorchLearner:
     def reset(self) -> None:
         self.parts, self._sums, self._latest = [], None, None
 
+    def watch(self, values: Mapping[str, float]) -> list[str]:
+        watches = [phase.plateau for phase in self.phases if phase.plateau is not None]
+        return [said for watch in watches if (said := watch.see(values)) is not None]
+
     def weights(self) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
         for net_name, net in self.nets.items():
@@ -159,6 +167,8 @@ class TorchLearner:
                 for key, value in phase.optimiser.state.get(parameter, {}).items():
                     if isinstance(value, Tensor):
                         state[f"optimiser/{phase.phase.name}/{name}/{key}"] = value
+            if phase.plateau is not None:
+                state[f"plateau/{phase.phase.name}"] = phase.plateau.state()
         state["stream/noise"] = self.noise.get_state()
         state["stream/dropout"] = _default_generator(self.device).get_state()
         for i, part in enumerate(self.parts):
@@ -218,6 +228,8 @@ class _Phase:
             p for name, p in self.parameters.items() if phase.l2 and phase.l2_on(name, tuple(p.shape))
         ]
         self.optimiser = _optimiser(phase.optimiser, self.parameters)
+        wanted = phase.optimiser.plateau
+        self.plateau = None if wanted is None else PlateauWatch(phase.name, wanted)
 
     def step(self, batch: Batch, noise: torch.Generator, steps: int, clip: float | None) -> dict[str, Tensor]:
         for p in self.others:
@@ -236,9 +248,10 @@ class _Phase:
         if clip is not None:
             nn.utils.clip_grad_norm_(list(self.parameters.values()), clip)
         optimiser = self.phase.optimiser
-        if optimiser.schedule is not None:
+        if optimiser.schedule is not None or self.plateau is not None:
+            factor = 1.0 if optimiser.schedule is None else optimiser.schedule(steps, batch.epoch)
             for group in self.optimiser.param_groups:
-                group["lr"] = optimiser.lr * optimiser.schedule(steps, batch.epoch)
+                group["lr"] = optimiser.lr * factor * (1.0 if self.plateau is None else self.plateau.factor)
         self.optimiser.step()
         self.round()
         return losses
@@ -272,6 +285,8 @@ class _Phase:
             torch._foreach_copy_([live for _, live in self.rounded], [master for master, _ in self.rounded])
 
     def load(self, state: Mapping[str, Tensor]) -> None:
+        if self.plateau is not None and f"plateau/{self.phase.name}" in state:
+            self.plateau.load(state[f"plateau/{self.phase.name}"])
         prefix = f"optimiser/{self.phase.name}/"
         for name, parameter in self.parameters.items():
             entries = {k.rsplit("/", 1)[1]: v for k, v in state.items() if k.startswith(f"{prefix}{name}/")}
@@ -353,6 +368,9 @@ class NumpyLearner:
 
     def reset(self) -> None:
         self._sums = {}
+
+    def watch(self, values: Mapping[str, float]) -> list[str]:
+        return []
 
     def weights(self) -> dict[str, Tensor]:
         return {name: torch.from_numpy(np.array(array)) for name, array in self.stepper.state().items()}

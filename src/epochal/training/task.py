@@ -26,11 +26,31 @@ class Batch(dict[str, Any]):
 
 
 @dataclass(frozen=True)
+class Plateau:
+    """Lowers a learning rate when validation no longer improves.
+
+    After `patience` epochs in a row without a new least value the rate is multiplied by `factor`, and the count
+    begins anew.
+
+    Attributes:
+        of: which of validate's values is watched; lower is better.
+        factor: what the rate is multiplied by.
+        patience: epochs to wait.
+        least: share of the first rate below which it does not fall.
+    """
+
+    of: str
+    factor: float = 0.5
+    patience: int = 5
+    least: float = 1e-3
+
+
+@dataclass(frozen=True)
 class Optimiser:
     """One optimiser, as its textbook defines it.
 
     `schedule(step, epoch)` gives a factor on `lr`; `step` counts finished optimiser steps from 0, `epoch` from 1
-    (`training/schedules` has the usual ones).
+    (`training/schedules` has the usual ones), `plateau` another one that depends on the validation.
     `decay_on(name, shape)` chooses the parameters that weight decay acts on, by qualified name; by default all.
     """
 
@@ -43,6 +63,7 @@ class Optimiser:
     weight_decay: float = 0.0
     decay_on: Callable[[str, tuple[int, ...]], bool] | None = None
     schedule: Callable[[int, int], float] | None = None
+    plateau: Plateau | None = None
 
 
 @dataclass(frozen=True)
