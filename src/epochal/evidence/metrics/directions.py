@@ -103,5 +103,5 @@ def _gram(pixels: Any) -> Float64:
 def _eigenvalues(gram: Float64, freedom: int) -> Float64:
     from scipy.linalg import eigvalsh
 
-    found = eigvalsh((gram + gram.T) / 2)[::-1] / freedom
+    found: Float64 = eigvalsh((gram + gram.T) / 2)[::-1] / freedom
     return np.maximum(found, 0.0)
