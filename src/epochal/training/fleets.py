@@ -117,6 +117,10 @@ class FleetLearner:
         """Starts the sums anew."""
         self._sums = {}
 
+    def watch(self, values: Mapping[str, float]) -> list[str]:
+        """Steppers have no schedule that validation could change."""
+        return []
+
     def weights(self) -> dict[str, torch.Tensor]:
         """The kept state, every array (members, …)."""
         return {name: torch.from_numpy(array) for name, array in self.kept.items()}
