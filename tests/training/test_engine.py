@@ -66,6 +66,19 @@ def test_drawn_data_are_called_so_at_the_start(bench: Any) -> None:
     assert "data:" not in on({"name": "mnist", "drawn": False})
 
 
+def test_a_tasks_remarks_are_said_at_the_start(bench: Any) -> None:
+    """What a recipe has to say of its loss and data stands in the console log, before the first epoch."""
+    plain = bench.recipes["one-phase"]
+
+    def recipe(probe: Any) -> Any:
+        tiny = plain(probe)
+        return replace(tiny, build=lambda *parts: replace(tiny.build(*parts), remarks=("β = 86.4",)))
+
+    bench.recipes["one-phase"] = recipe
+    console = (bench.train("one-phase", bench.Settings(epochs=1)).path / "console.log").read_text("utf-8")
+    assert "\nβ = 86.4\n" in console and console.index("β") < console.index("epoch 1/1")
+
+
 def test_a_precision_that_numpy_does_not_have_is_told(bench: Any) -> None:
     """What was asked for and is not done is said; what nobody asked for is not."""
     for precision, told in (("bfloat16", True), ("auto", False)):

@@ -243,6 +243,8 @@ class Session:
             )
         if self.task.data.get("drawn"):
             self.progress.line(f"data: {self.task.data.get('name')}, drawn by Epochal: not real data")
+        for remark in self.task.remarks:
+            self.progress.line(remark)
         if self.settings.steps is not None and self._steps() < self.settings.steps:
             epochs, an_epoch = self.settings.epochs, self._steps() // self.settings.epochs
             self.progress.line(

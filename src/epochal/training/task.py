@@ -215,6 +215,7 @@ class Task:
         validate: `(nets, rng) -> {name: value}`, cheap, called after each epoch in eval mode.
         keep_best: which of validate's values chooses the best checkpoint.
         sample: `(nets, rng) -> ImageGrid`, drawn after each epoch from the same noise.
+        remarks: sentences said when the training starts: what loss and data let one expect of it.
     """
 
     train: Mapping[str, Array]
@@ -230,6 +231,7 @@ class Task:
     keep_best: Metric | None = None
     sample: Callable[[Nets, torch.Generator], ImageGrid] | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
