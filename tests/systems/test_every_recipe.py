@@ -31,6 +31,7 @@ NARROW: Mapping[str, Mapping[str, Any]] = {
     "cnn-digits": {"net.width": 4},
     "dcgan-cifar10": {"net.width": 4},
     "digit-judge": {"net.width": 4},
+    "image-features": {"net.width": 4},
     "resnet18-cifar10": {"net.width": 4},
     "resnet50-cifar10": {"net.width": 4},
     "resnet50-unet": {"net.width": 4},

@@ -1,0 +1,139 @@
+"""What generative recipes share: how good their images are beside real ones, and whether they are copies.
+
+def needs(settings): return {**image_quality.needs(settings.data, "cifar10")}
+
+def evaluate(trained, split):
+    found = data.load(…)
+    real, other, what = image_quality.real_images(found, split)
+    eye = image_quality.extractor(trained)
+    q = quality(real, batches_of_samples(), eye, other_real=other)   # epochal.evidence.metrics.image_quality
+    return {…, **q.metrics()}                                         # or image_quality.measured(…) for all of it
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from epochal.training.task import ImageGrid, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from epochal.evidence.metrics.extractor import Extractor
+    from epochal.settings.common import DataSettings
+    from epochal.systems.data import Dataset
+    from epochal.training.task import Array, Trained
+
+EXTRACTOR = "extractor"
+SAMPLES = 10_000
+"""Generated images that are measured, and real ones that they are compared with."""
+
+METRICS = (
+    Metric("fd", "lower", "FD-image-features: Fréchet distance of features of samples and real images"),
+    Metric("kid", "lower", "kernel distance (unbiased MMD², cubic) of the same features; 0: no difference"),
+    Metric("precision", "higher", "share of samples among real images (3 neighbours)", margin=0.01),
+    Metric("recall", "higher", "share of real images among samples (3 neighbours)", margin=0.01),
+    Metric("density", "higher", "how densely real images lie where samples do (5 neighbours)", margin=0.02),
+    Metric("coverage", "higher", "share of real images with a sample nearby (5 neighbours)", margin=0.01),
+    Metric("swd", "lower", "sliced Wasserstein distance of pyramid patches, x 1,000, without a network"),
+)
+
+
+def needs(
+    chosen: DataSettings, wanted: str = "mnist", *, halvings: int = 0, epochs: int | None = None
+) -> dict[str, tuple[str, dict[str, Any]]]:
+    """`Recipe.needs` of a recipe that measures image quality.
+
+    Args:
+        chosen: the recipe's `settings.data`.
+        wanted: the source that the recipe is written for.
+        halvings: see `image_features.Net`: 1 for images of about 64 pixels, 2 for about 120.
+        epochs: of the extractor's training; by default 3 for digits, 10 for other images.
+    """
+    from epochal.systems import data
+
+    source = data.resolve(chosen.source, chosen.dir, wanted=wanted)
+    grey = source in ("mnist", "fashion-mnist", "glyphs")
+    patch = {
+        "data.source": source,
+        "data.dir": chosen.dir,
+        "net.halvings": halvings,
+        "epochs": epochs or (3 if grey else 10),
+    }
+    return {EXTRACTOR: ("image-features", patch)}
+
+
+def extractor(trained: Trained) -> Extractor:
+    """The feature extractor among the helpers of a run, named after the data that it was trained on."""
+    from epochal.evidence.metrics.extractor import Extractor
+
+    helper = trained.helpers[EXTRACTOR]
+    return Extractor.of(helper.nets["classifier"], f"image-features/{helper.settings.data.source}")
+
+
+def real_images(found: Dataset, split: str, n: int = SAMPLES) -> tuple[Array, Array, str]:
+    """Real images to compare samples with, others for the floor, and what they are in words.
+
+    Up to n of the split, beside training images drawn without replacement. A test split of fewer than n images gives
+    way to training images, where 2n of them are there: few real images make every measure worse than it is.
+    """
+    import numpy as np
+
+    pool = found.splits["train"]["images"]
+    rng = np.random.default_rng(0)
+    of = found.splits[split]["images"]
+    if split == "train" or len(of) < n <= len(pool) // 2:
+        order = rng.permutation(len(pool))
+        half = min(n, len(pool) // 2)
+        chosen, others = np.sort(order[:half]), np.sort(order[half : 2 * half])
+        return pool[chosen], pool[others], f"real: {half:,} training images; floor: {half:,} other ones"
+    others = np.sort(rng.permutation(len(pool))[:n])
+    real = of[:n]
+    return real, pool[others], f"real: {len(real):,} {split} images; floor: {len(others):,} training images"
+
+
+def measured(
+    trained: Trained, found: Dataset, split: str, samples: Iterable[Any], n: int = SAMPLES
+) -> dict[str, float | str]:
+    """All the METRICS, `extractor` and `measured_on`, of batches of samples.
+
+    Args:
+        trained: with the helper that `needs` asked for.
+        found: the data that was trained on.
+        split: whose images are compared with (`real_images`).
+        samples: batches of n generated images: uint8 (b, H, W[, 3]) or floats (b, C, H, W) in [0, 1].
+        n: how many.
+    """
+    from epochal.evidence.metrics.image_quality import quality
+
+    real, others, what = real_images(found, split, n)
+    read = quality(real, samples, extractor(trained), other_real=others)
+    return {**read.metrics(), "measured_on": f"{read.measured_on} ({what})"}
+
+
+def copies(trained: Trained, found: Dataset, samples: Any, k: int = 5) -> ImageGrid:
+    """Samples beside their k nearest training images by the extractor's features: is anything copied?
+
+    Args:
+        trained: with the helper that `needs` asked for.
+        found: the data that was trained on.
+        samples: a few images in a form that `as_uint8` takes.
+        k: training images a row.
+    """
+    import numpy as np
+
+    from epochal.evidence.metrics.images import as_uint8
+    from epochal.evidence.metrics.neighbours import nearest
+
+    eye, train, pictures = extractor(trained), found.splits["train"]["images"], as_uint8(samples)
+    features = np.concatenate([*eye.of_batches(train)])
+    near = nearest(np.concatenate([*eye.of_batches(pictures)]), features, k)
+    rows = np.concatenate([pictures[:, None], as_uint8(train)[near.indices]], axis=1)
+    return ImageGrid(
+        rows[..., 0] if rows.shape[-1] == 1 else rows,
+        title=f"Samples and their nearest of {len(train):,} training images (feature distance; 0: a copy)",
+        rows=[f"{distance:.2g}" for distance in near.distances[:, 0]],
+        columns=["sample", *(str(rank + 1) for rank in range(near.indices.shape[1]))],
+        row_axis="distance of the nearest",
+        column_axis="nearest training images",
+    )
