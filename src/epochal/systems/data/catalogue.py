@@ -6,6 +6,7 @@ To add a source, write one module that ends in an instance, and put the instance
   folder?) and `read` (items in, checked; `npz.read` opens .npz files). Searching, `load`, `fetch` and `verify`
   come with it; `remote=` makes it a download. `mnist` and `cifar10` are models.
 - Items that Epochal draws: a `drawn.DrawnSource` with a function that draws all splits. `glyphs` is a model.
+  Where they are many and large, a `drawn_parts.PartlyDrawnSource`, which draws what is used. `faces_drawn` is one.
 
 `Dataset.splits` then holds whatever columns `read` or `draw` gave, "train" and "test" each with arrays that
 have one row an item: "images" and "labels", or "images" and "masks". `kind` says in words what a recipe gets;
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from epochal.systems.data.cells import CELLS, STAINED_CELLS, TISSUE
 from epochal.systems.data.cifar10 import CIFAR10
+from epochal.systems.data.faces_drawn import DRAWN_FACES
 from epochal.systems.data.glyphs import GLYPHS
 from epochal.systems.data.membranes import MEMBRANES
 from epochal.systems.data.mnist import FASHION_MNIST, MNIST
@@ -29,6 +31,7 @@ SOURCES: dict[str, Source] = {
     source.name: source
     for source in (
         *(MNIST, FASHION_MNIST, GLYPHS, CIFAR10, SHAPES),
+        DRAWN_FACES,
         *(NUCLEI, CELLS, MEMBRANES, TISSUE, VOC2012, STAINED_CELLS),
     )
 }

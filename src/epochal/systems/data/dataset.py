@@ -22,7 +22,8 @@ class Dataset:
         origin: the file or folder that was read, or how the items were drawn; says so where only a part of
             the published items is there.
         drawn: True when Epochal drew the items itself: they stand in for no real data.
-        sha256: digest over all items of both splits, before any `limit` or `hold_out`.
+        sha256: digest over all items of both splits, before any `limit` or `hold_out`; of a source that draws only
+            the images that are used (`drawn_parts`), over all other columns, and seed and edition of the drawing.
         classes: name of each label.
         splits: "train", "test" and, where items were held out, "validation", each with columns of one row an
             item. The columns depend on the source: "images" (n, 28, 28) or (n, 32, 32, 3) uint8 with "labels"

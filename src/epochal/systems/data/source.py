@@ -59,6 +59,16 @@ class Source(ABC):
     def load(self, folder: str | None) -> Dataset:
         """Reads it; downloads or draws it first where that is needed."""
 
+    def load_used(self, folder: str | None, limit: int | None, hold_out: int) -> Dataset:
+        """All items, of which only some will be used: a source that draws them may leave out the others' images.
+
+        Args:
+            folder: as for `load`.
+            limit: the first so many training items are used; None: all.
+            hold_out: and the last so many, besides.
+        """
+        return self.load(folder)
+
     @abstractmethod
     def fetch(self, folder: str | None) -> Path:
         """Makes it available on this machine and says where it lies."""

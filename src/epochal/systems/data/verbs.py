@@ -41,7 +41,7 @@ def load(
         raise UsageError(f"data.limit is {limit}; at least 1 training item is needed.")
     if hold_out < 0:
         raise UsageError(f"data.hold_out is {hold_out}; it cannot be negative.", hint="0 holds nothing out.")
-    data = SOURCES[resolve(source, folder, wanted=wanted)].load(folder)
+    data = SOURCES[resolve(source, folder, wanted=wanted)].load_used(folder, limit, hold_out)
     return _divided(data, limit, hold_out)
 
 
