@@ -214,6 +214,11 @@ def mark(axes: Axes, name: str, point: tuple[float, float], *, shape: int = 0) -
     )
 
 
+def level(axes: Axes, name: str, height: float, *, shape: int = 0) -> None:
+    """Draws a horizontal line to read a curve by: thin and black, with its own entry in the legend."""
+    axes.axhline(height, label=name, color=COLOURS[6], linestyle=DASHES[1 + shape % 3], linewidth=1.0)
+
+
 def dress(axes: Axes) -> None:
     """Sets readable tick labels, a faint grid, and no box."""
     axes.tick_params(labelsize=SMALL, colors=INK, which="both")

@@ -13,12 +13,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from epochal.journal import atomic
-from epochal.report import study
+from epochal.report import study, timeline
 from epochal.report.curves import Sheet, curves_figure, mark, plot, spans_decades
 from epochal.report.grids import grid_figure
+from epochal.report.history import history_figure
 from epochal.report.markdown import upper_first
 from epochal.report.matrices import matrix_figure
 from epochal.report.text import BODY, DPI, INK
+from epochal.settings import from_dict
 from epochal.training.task import Curves, ImageGrid, Matrix
 
 if TYPE_CHECKING:
@@ -85,6 +87,13 @@ def draw_run(recipe: Recipe, run: Run, trained: Trained) -> list[Path]:
     losses = loss_figure(recipe, run)
     if losses is not None:
         drawn.append(save(losses, run.figures_dir / "loss.png"))
+    samples = timeline.grids(run)
+    course = timeline.figure(samples)
+    if course is not None:
+        title, where = study.run_title(run), run.figures_dir
+        drawn.append(draw(course, where / "timeline.png", subtitle=title))
+        moving = timeline.animate(samples, where / "animation.png", f"{course.title}, animated: {title}")
+        drawn += [moving] if moving is not None else []
     if recipe.figures is not None:
         for stem, value in recipe.figures(trained).items():
             drawn.append(draw(value, run.figures_dir / f"{stem}.png", subtitle=study.run_title(run)))
@@ -107,6 +116,8 @@ def loss_figure(recipe: Recipe, run: Run) -> Figure | None:
     Over epochs; a run of one or two epochs over steps, which show more. None when it wrote no value at all. The
     reference stands beside a run only where the two compare: the version's own settings, no drawn data.
     """
+    if recipe.history is not None:
+        return _history(recipe, run)
     lines = [line for line in run.metrics() if "member" not in line]  # a fleet's members are drawn together
     epochs = {line.get("epoch") for line in lines if line.get("scope") == "epoch"}
     axis: Axis = "epoch" if len(epochs) > 2 else "step"
@@ -155,6 +166,26 @@ def loss_figure(recipe: Recipe, run: Run) -> Figure | None:
         panel.set_xlim(min(left), max(right))
     sheet.name()
     return sheet.figure
+
+
+def _history(recipe: Recipe, run: Run) -> Figure | None:
+    """The training log over steps, in the recipe's own panels."""
+    assert recipe.history is not None
+    panels = recipe.history(from_dict(recipe.settings, run.settings))
+    lines = run.metrics()
+    return history_figure(
+        panels,
+        values_over(lines, "step", scope="step", split="train"),
+        across=f"step{_epoch_each(lines)}",
+        title=f"{upper_first(listed([panel.y_axis.partition(',')[0] for panel in panels]))} over steps: {SPLITS[0]}",
+        subtitle=" · ".join(filter(None, (study.run_title(run), _definition(run)))),
+    )
+
+
+def _epoch_each(lines: Sequence[Mapping[str, Any]]) -> str:
+    """How many steps make an epoch, for the axis."""
+    each = next((line["step"] for line in lines if line.get("scope") == "epoch" and line["epoch"] == 1), 0)
+    return f" ({each:,} an epoch)" if each else ""
 
 
 def title_word(name: str) -> str:

@@ -10,10 +10,16 @@ import numpy as np
 
 from epochal.journal import atomic
 
+_TILES = "Rows, columns, gap"
+
 
 def write_grid(path: Path, images: Any, *, gap: int = 2) -> None:
-    """Writes uint8 images of shape (rows, columns, H, W[, 3]) as one PNG, `gap` white pixels between them."""
+    """Writes uint8 images of shape (rows, columns, H, W[, 3]) as one PNG, `gap` white pixels between them.
+
+    The file says how many rows and columns it has, so that `report/timeline` can take it apart again.
+    """
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
 
     images = np.asarray(images)
     rows, columns, height, width = images.shape[:4]
@@ -25,5 +31,7 @@ def write_grid(path: Path, images: Any, *, gap: int = 2) -> None:
             top, left = r * (height + gap), c * (width + gap)
             sheet[top : top + height, left : left + width] = images[r, c]
     buffer = io.BytesIO()
-    Image.fromarray(sheet).save(buffer, format="PNG")
+    told = PngInfo()
+    told.add_text(_TILES, f"{rows} {columns} {gap}")
+    Image.fromarray(sheet).save(buffer, format="PNG", pnginfo=told)
     atomic.write_bytes(path, buffer.getvalue())

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import torch
 
@@ -293,6 +295,23 @@ Figure = ImageGrid | Curves | Matrix
 
 
 @dataclass(frozen=True)
+class Panel:
+    """One panel of a run's history: values of its training log over steps, with lines to read them by.
+
+    Attributes:
+        y_axis: what the values are, with their unit.
+        series: name in the legend → name in the log ("generator/loss").
+        lines: name in the legend → heights of horizontal lines.
+        share: whether the values are shares, from 0 to 1.
+    """
+
+    y_axis: str
+    series: Mapping[str, str]
+    lines: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    share: bool = False
+
+
+@dataclass(frozen=True)
 class Version:
     """A named set of settings: a patch on its parent (the first one: on the defaults).
 
@@ -347,7 +366,12 @@ class Recipe:
             `build` then takes them as the keyword `helpers`, `{name: Trained}`.
         generate: `(trained, request) -> ImageGrid`; `request` is an instance of `request`, a frozen dataclass
             whose fields become options of `epochal generate`.
+        predict: `(trained, path, out) -> {what: number or text}`: reads what the user has at `path` (a folder, a file)
+            and writes the network's answers to the file `out`; tells in a few words what was written. `out` has a
+            temporary name: the verb puts it in its place when all is written.
         figures: `trained -> {file stem: ImageGrid | Curves | Matrix}` drawn when a run ends.
+        history: `settings -> panels` of the figure of a run's training log, where a panel for each value would tear
+            apart what belongs together (the losses of a GAN's two networks).
         stack: `(settings, seed_index) -> Fleet` of members: the settings of each, and for each the index of its
             seed among the fleet's seeds (members of one seed stand together, ascending).
         stackable: dotted keys of the settings in which the members of one fleet may differ.
@@ -370,7 +394,9 @@ class Recipe:
     needs_to_train: Callable[[Any], Mapping[str, tuple[str, Mapping[str, Any]]]] | None = None
     generate: Callable[[Trained, Any], ImageGrid] | None = None
     request: type | None = None
+    predict: Callable[[Trained, Path, Path], Mapping[str, float | str]] | None = None
     figures: Callable[[Trained], Mapping[str, Figure]] | None = None
+    history: Callable[[Any], Sequence[Panel]] | None = None
     stack: Callable[[Sequence[Any], Sequence[int]], Fleet] | None = None
     stackable: tuple[str, ...] = ()
     fleet_figures: Callable[[Sequence[Member]], Mapping[str, Figure]] | None = None

@@ -15,6 +15,7 @@ from epochal.training.task import (
     Batch,
     ImageGrid,
     Optimiser,
+    Panel,
     Phase,
     Recipe,
     Task,
@@ -428,6 +429,38 @@ def figures(trained: Trained) -> dict[str, ImageGrid]:
     }
 
 
+def history(settings: Settings) -> tuple[Panel, Panel]:
+    """Both losses, and what share of real and generated images the discriminator tells right.
+
+    Behind a sigmoid lines show what the losses cannot leave; the accuracies stand at even odds and, where the log
+    measured elsewhere, as logged.
+    """
+    from epochal.systems.losses import gan
+
+    bounds: dict[str, tuple[float, ...]] = {}
+    if settings.net.sigmoid:
+        least, (low, high) = gan.sigmoid_bounds(settings.loss.real_target)
+        bounds = {
+            f"least discriminator loss behind a sigmoid ({least:.3f})": (least,),
+            f"generator loss behind a sigmoid ({low:.3f} to {high:.3f})": (low, high),
+        }
+    even, logged = even_odds(settings), settings.loss.threshold
+    accuracies = {
+        f"real images, above {even:g}": "discriminator/real_accuracy",
+        f"generated images, up to {even:g}": "discriminator/fake_accuracy",
+    }
+    if logged != even:
+        accuracies |= {
+            f"real, as logged: above {logged:g}": "discriminator/real_accuracy_as_logged",
+            f"generated, as logged: up to {logged:g}": "discriminator/fake_accuracy_as_logged",
+        }
+    losses = {"generator": "generator/loss", "discriminator": "discriminator/loss"}
+    return (
+        Panel("loss, nats", losses, lines=bounds),
+        Panel("discriminator's accuracy", accuracies, lines={"guessing": (0.5,)}, share=True),
+    )
+
+
 RECIPE = Recipe(
     name="dcgan-cifar10",
     summary="DCGAN on 32x32 photographs: seven experiments of a log, and what they lacked",
@@ -438,6 +471,7 @@ RECIPE = Recipe(
     generate=generate,
     request=Request,
     figures=figures,
+    history=history,
     data="CIFAR-10; drawn shapes offline",
     sources=("cifar10",),
     minutes=60.0,
