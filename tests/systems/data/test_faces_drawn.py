@@ -63,8 +63,8 @@ def test_a_face_depends_on_its_own_row_alone(drawn: tuple[np.ndarray, np.ndarray
 
 def test_the_pixels_are_those_of_this_edition(drawn: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     """A change of the drawing must raise EDITION, or caches would mix. Exactly rounded arithmetic: no tolerance."""
-    assert faces_drawn.EDITION == 1
-    assert sha256(drawn[2].tobytes()).hexdigest()[:16] == "2a0df034e7cbfda6"
+    assert faces_drawn.EDITION == 2
+    assert sha256(drawn[2].tobytes()).hexdigest()[:16] == "53d5408f708ea255"
 
 
 def test_conditions_are_exact_and_independent() -> None:

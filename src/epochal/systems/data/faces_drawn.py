@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ITEMS = (16_864, 2_000)
 SEED = 120
 # Part of the cache folder's name: raised whenever a change of the drawing changes a pixel.
-EDITION = 1
+EDITION = 2
 BATCH = 8
 """Faces that are painted at once: as many as fit into a core's cache."""
 
@@ -68,6 +68,8 @@ def draw(conditions: Array, persons: Array) -> Array:
         raise UsageError(f"There are {len(conditions)} rows of conditions and {len(persons)} persons.")
     if np.abs(conditions[:, :2].sum(1) - 1).max(initial=0) > 1e-4:
         raise UsageError("p(male) + p(female) must be 1 in every row.")
+    # glibc keeps freed memory for the next array once a larger block was freed; else every array costs page faults.
+    np.empty(1 << 24, np.uint8)
     images = np.empty((len(conditions), SIDE, SIDE, 3), np.uint8)
     everyone = people(conditions, persons)
     for first in range(0, len(images), BATCH):

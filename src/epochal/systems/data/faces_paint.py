@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 WHOLE = (slice(0, SIDE), slice(0, SIDE))
 WINDOWS = {
     "head": (slice(0, 112), slice(12, 108)),
+    "crown": (slice(0, 76), slice(8, 112)),
     "neck": (slice(76, SIDE), slice(0, SIDE)),
     "eyes": (slice(34, 84), slice(22, 98)),
     "nose": (slice(44, 88), slice(36, 84)),
@@ -319,6 +320,15 @@ def _glasses(c: Canvas, p: People) -> None:
 # -----------------------------------------------------------------------------------------------------------
 
 
+def _crown(outer: Array, c: Canvas, p: People, a: Array, b: Array) -> None:
+    """Adds a quiff to one side, or a bun, to the shape of the hair."""
+    x, y = c.x - p.turn, c.y + 9
+    quiff = ellipse(x + 0.6 * p.parting, y + 0.60 * b, 0.66 * a, 0.36 * b + 3.0 * p.quiff)
+    outer[...] = union(outer, quiff + 40 * (1 - (p.quiff > 0)), 9.0)
+    bun = ellipse(x - 0.4 * p.parting, y + 35, 10.5, 9.5)
+    np.minimum(outer, bun + 60 * (1 - p.bun), out=outer)
+
+
 @dataclass(frozen=True)
 class _Hair:
     """Hair as one outer shape; what lies behind the head, and what falls in front of it, are parts of that.
@@ -348,9 +358,7 @@ class _Hair:
         distance = ellipse(x, y, a, b)
         rise = 1 + distance / b
         outer = distance - 2.6 * p.curl * bumps
-        knot = ellipse(x - 0.4 * p.parting, c.y + 44, 10.5, 9.5) + 60 * (1 - p.bun)
-        quiff = ellipse(x + 0.6 * p.parting, y + 0.60 * b, 0.66 * a, 0.36 * b + 3.0 * p.quiff)
-        outer = union(union(outer, quiff + 40 * (1 - (p.quiff > 0)), 9.0), knot)
+        _crown(outer[:, *WINDOWS["crown"]], c.part(*WINDOWS["crown"]), p, a, b)
         lower = -1.0 + 72 * p.length
         ripple = wave(c.y * 0.055 + p.strand) * (0.6 + 2.0 * p.curl) + p.curl * 2.0 * scallop(c.y * 0.1)
         flare = smooth(c.y, -8, 45) * (2 + 0.5 * p.volume)

@@ -80,7 +80,7 @@ class KeptRows:
         known_at, known = _checked.get(self.path, (0, set()))
         good = set(known) if known_at == changed else set()
         unknown = [shard for shard in shards if shard not in good and str(shard) in recorded]
-        with ThreadPoolExecutor(_threads()) as pool:  # hashing leaves Python's lock
+        with ThreadPoolExecutor(threads()) as pool:
             digests = pool.map(lambda shard: _digest(column[self._slice(shard)]), unknown)
             good |= {s for s, digest in zip(unknown, digests, strict=True) if digest == recorded[str(s)]}
         _checked[self.path] = (changed, good)
@@ -161,9 +161,9 @@ class KeptRows:
             here = self._slice(shard)
             return np.ascontiguousarray(self.draw(here.start, here.stop))
 
-        with ThreadPoolExecutor(_threads()) as pool:
+        with ThreadPoolExecutor(threads()) as pool:
             left = iter(shards)
-            ahead = [(shard, pool.submit(draw, shard)) for shard in islice(left, 2 * _threads())]
+            ahead = [(shard, pool.submit(draw, shard)) for shard in islice(left, 2 * threads())]
             while ahead:
                 shard, drawing = ahead.pop(0)
                 yield shard, drawing.result()
@@ -182,5 +182,6 @@ def _digest(rows: Array) -> str:
     return hashlib.sha256(rows.data).hexdigest()
 
 
-def _threads() -> int:
+def threads() -> int:
+    """How many draw and check: NumPy and hashing leave Python's lock."""
     return min(4, os.cpu_count() or 1)
