@@ -12,9 +12,13 @@ import torch
 import torch.nn.functional as F
 
 from epochal import settings as settings_room
+from epochal.errors import UsageError
 from epochal.journal import Lab
 from epochal.systems import recipes
 from epochal.systems.data.dataset import Dataset
+from epochal.systems.recipes import _dcgan_drawing as drawing
+from epochal.systems.recipes import _dcgan_measuring as measuring
+from epochal.systems.recipes import _image_quality as image_quality
 from epochal.systems.recipes import dcgan_cifar10
 from epochal.training import checkpoint, engine
 from epochal.training.learner import Choices, TorchLearner
@@ -358,10 +362,10 @@ def trained() -> Trained:
 def test_generate(trained: Trained, wanted: dict[str, Any], shape: tuple[int, ...]) -> None:
     """So many samples, or walks from one to another; the seed decides."""
     generate: Any = RECIPE.generate
-    grid = generate(trained, dcgan_cifar10.Request(**wanted))
+    grid = generate(trained, drawing.Request(**wanted))
     assert grid.images.shape == shape and grid.images.dtype == np.uint8
-    assert np.array_equal(grid.images, generate(trained, dcgan_cifar10.Request(**wanted)).images)
-    other = generate(trained, dcgan_cifar10.Request(**wanted, seed=1))
+    assert np.array_equal(grid.images, generate(trained, drawing.Request(**wanted)).images)
+    other = generate(trained, drawing.Request(**wanted, seed=1))
     assert not np.array_equal(grid.images, other.images)
 
 
@@ -369,10 +373,10 @@ def test_walks_keep_the_noises_length() -> None:
     """Half-way between two vectors of one length lies one of that length; the ends are the two."""
     start, end = F.normalize(torch.randn(2, 5, 100, generator=torch.Generator().manual_seed(0)), dim=2)
     for share in (0.0, 0.3, 0.5, 1.0):
-        torch.testing.assert_close(dcgan_cifar10.great_circle(start, end, share).norm(dim=1), torch.ones(5))
-    torch.testing.assert_close(dcgan_cifar10.great_circle(start, end, 0.0), start)
-    torch.testing.assert_close(dcgan_cifar10.great_circle(start, end, 1.0), end)
-    torch.testing.assert_close(dcgan_cifar10.great_circle(start, start, 0.4), start)
+        torch.testing.assert_close(drawing.great_circle(start, end, share).norm(dim=1), torch.ones(5))
+    torch.testing.assert_close(drawing.great_circle(start, end, 0.0), start)
+    torch.testing.assert_close(drawing.great_circle(start, end, 1.0), end)
+    torch.testing.assert_close(drawing.great_circle(start, start, 0.4), start)
 
 
 def test_samples_are_the_averaged_generators(trained: Trained) -> None:
@@ -381,7 +385,7 @@ def test_samples_are_the_averaged_generators(trained: Trained) -> None:
         for p in trained.nets["generator_average"].parameters():
             p.add_(0.01)
     rng = torch.Generator().manual_seed(0)
-    grid = dcgan_cifar10.sample_grid(trained.nets, trained.settings, rng, 4)
+    grid = drawing.sample_grid(trained.nets, rng, 4)
     z = torch.randn(4, 100, generator=torch.Generator().manual_seed(0))
     expected = trained.nets["generator_average"](z).permute(0, 2, 3, 1).numpy()
     assert "averaged" in grid.title
@@ -389,5 +393,73 @@ def test_samples_are_the_averaged_generators(trained: Trained) -> None:
         grid.images.reshape(4, 32, 32, 3) / 127.5 - 1, expected, atol=0.5 / 127.5 + 1e-6
     )
     plain = replace(trained, nets={k: v for k, v in trained.nets.items() if k != "generator_average"})
-    other = dcgan_cifar10.sample_grid(plain.nets, plain.settings, torch.Generator().manual_seed(0), 4)
+    other = drawing.sample_grid(plain.nets, torch.Generator().manual_seed(0), 4)
     assert "averaged" not in other.title and not np.array_equal(other.images, grid.images)
+
+
+def test_the_nearest_images_are_found() -> None:
+    """A copy among the training images is found at distance 0, the others in order of their difference."""
+    rng = np.random.default_rng(0)
+    train = rng.integers(40, 200, (1200, 32, 32, 3), np.uint8)
+    grid = drawing.neighbours(np.stack([train[700], train[3] + 2]), train, k=3)
+    assert grid.images.shape == (2, 4, 32, 32, 3) and list(grid.rows) == ["0", "2"]
+    assert np.array_equal(grid.images[0, 1], train[700]) and np.array_equal(grid.images[1, 1], train[3])
+    squares = ((train.astype(float) - train[700].astype(float)) ** 2).sum((1, 2, 3)).argsort()
+    assert np.array_equal(grid.images[0, 2], train[squares[1]])
+
+
+# --- measuring -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def judged(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """The same with an untrained extractor, and few samples."""
+    from epochal.systems.nets.feature_classifier import FeatureClassifier
+    from epochal.systems.recipes import image_features
+
+    monkeypatch.setattr(image_quality, "SAMPLES", 24)
+    torch.manual_seed(1)
+    eye = Trained(image_features.Settings(), {"classifier": FeatureClassifier(10, 2).eval()})
+    return replace(trained, helpers={"extractor": eye})
+
+
+def test_evaluate(judged: Trained) -> None:
+    """All image metrics with their floors and what they depend on; the discriminator at even odds and as logged."""
+    measured = dcgan_cifar10.evaluate(judged, "test")
+    numbers = {name: value for name, value in measured.items() if isinstance(value, float)}
+    assert {metric.name for metric in RECIPE.metrics} | {"fd_floor", "kid_floor", "kid_se"} <= set(numbers)
+    assert all(map(np.isfinite, numbers.values()))
+    assert "averaged" in str(measured["sampled_by"]) and "16 test images" in str(measured["discriminator_on"])
+    for kind in ("real", "fake"):
+        assert numbers[f"{kind}_accuracy"] == numbers[f"{kind}_accuracy_as_logged"], "one threshold for both"
+    assert dcgan_cifar10.evaluate(judged, "test") == measured, "a seed decides"
+    with pytest.raises(UsageError, match="validation"):
+        dcgan_cifar10.evaluate(judged, "validation")
+
+
+def test_the_discriminator_is_asked_at_both_thresholds(judged: Trained) -> None:
+    """Outputs of about 1/4: at 0 all real images are told right and no generated one, at 1/2 the other way round."""
+    nets = judged.nets
+    with torch.no_grad():
+        nets["discriminator"].dense.weight.zero_()
+        nets["discriminator"].dense.bias.fill_(0.25)
+    logged = replace(judged, settings=settings_of("exp-1", optim__ema=0.9))
+    found = dcgan_cifar10.evaluate(logged, "test")
+    assert (found["real_accuracy"], found["fake_accuracy"]) == (1.0, 0.0)
+    assert (found["real_accuracy_as_logged"], found["fake_accuracy_as_logged"]) == (0.0, 1.0)
+
+
+def test_copies_and_sameness_are_seen(judged: Trained) -> None:
+    """Training images as samples are at distance 0 of one; one picture again and again has no diversity."""
+    found = dcgan_cifar10.photographs(None)
+    train, unseen = found.splits["train"]["images"], found.splits["test"]["images"]
+    eye = image_quality.extractor(judged)
+    assert measuring.nearness(eye, train[:8], unseen, train) == 0
+    assert measuring.nearness(eye, unseen, unseen, train) == 1
+    assert measuring.spread(train[:1].repeat(8, 0)) == 0
+    pairs = [
+        np.sqrt(((a.astype(float) - b.astype(float)) ** 2).sum())
+        for i, a in enumerate(train)
+        for b in train[:i]
+    ]
+    assert measuring.spread(train) == pytest.approx(np.mean(pairs), rel=1e-5)

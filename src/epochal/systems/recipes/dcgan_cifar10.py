@@ -1,6 +1,6 @@
 """dcgan-cifar10: a DCGAN on 32x32 photographs, seven logged experiments, and what they lacked.
 
-Read from top to bottom: settings, the study's versions, networks, training, drawing.
+Read from top to bottom: settings, the study's versions, networks, training, measuring.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from epochal.settings import Interval
 from epochal.settings.common import HeldOutDataSettings, RecipeSettings
+from epochal.systems.recipes import _dcgan_drawing as drawing
+from epochal.systems.recipes import _image_quality as image_quality
 from epochal.training.task import (
     Average,
     Batch,
@@ -224,7 +226,7 @@ def build(settings: Settings, nets: Nets) -> Task:
             ),
         ],
         averages=[Average("generator", "generator_average", optim.ema, warm_up=True)] if optim.ema else [],
-        sample=lambda nets, rng: sample_grid(nets, settings, rng, 16),
+        sample=lambda nets, rng: drawing.sample_grid(nets, rng, 16),
         data={"name": found.name, "source": found.origin, "drawn": found.drawn, "sha256": found.sha256},
     )
 
@@ -250,7 +252,7 @@ def generator_loss(settings: Settings) -> Any:
     def loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Any, Mapping[str, Any]]:
         from epochal.systems.losses import gan
 
-        x = nets["generator"](noise(len(batch["x"]), settings, rng))
+        x = nets["generator"](drawing.noise(len(batch["x"]), nets, rng))
         batch["fake"] = x.detach()
         return gan.generator_loss(nets["discriminator"](augmented(x, settings.augment, rng))), {}
 
@@ -296,13 +298,6 @@ def even_odds(settings: Settings) -> float:
     return 0.5 if settings.net.sigmoid else 0.0
 
 
-def noise(n: int, settings: Settings, rng: torch.Generator) -> torch.Tensor:
-    """z ~ N(0, I), (n, latent)."""
-    import torch
-
-    return torch.randn(n, settings.net.latent, generator=rng, device=rng.device)
-
-
 def augmented(x: torch.Tensor, wanted: Augment, rng: torch.Generator) -> torch.Tensor:
     """Images (B, 3, 32, 32) as the discriminator is to see them."""
     from epochal.systems.data import diffaugment
@@ -331,101 +326,36 @@ def definitions(settings: Settings) -> tuple[str, str]:
     )
 
 
-# --- drawing
+# --- measuring and drawing
 # -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Request:
-    """What to draw."""
-
-    n: Annotated[int, Interval(1, 10_000)] = 64
-    """How many samples; with `interpolate`, how many walks."""
-    seed: Annotated[int, Interval(0)] = 0
-    """Seed of the noise."""
-    interpolate: Annotated[int, Interval(0, 100)] = 0
-    """Walk from one sample to another with so many pictures between them, a row each; 0: single samples."""
+def needs(settings: Settings) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Samples are looked at by a classifier trained on the same data."""
+    return image_quality.needs(settings.data, "cifar10")
 
 
-def generate(trained: Trained, request: Request) -> ImageGrid:
-    """Samples as requested, of the averaged generator where there is one; all randomness is from `request.seed`."""
-    import torch
+def evaluate(trained: Trained, split: str) -> dict[str, float | str]:
+    """How good the samples are, and how well the discriminator tells images apart (`_dcgan_measuring`)."""
+    from epochal.systems.recipes import _dcgan_measuring as measuring
 
-    rng = torch.Generator(trained.device).manual_seed(request.seed)
-    if not request.interpolate:
-        return sample_grid(trained.nets, trained.settings, rng, request.n)
-    start, end = noise(2 * request.n, trained.settings, rng).chunk(2)
-    columns = request.interpolate + 2
-    z = torch.stack([great_circle(start, end, i / (columns - 1)) for i in range(columns)], 1)
-    images = draw(trained.nets, z.flatten(0, 1))
-    return ImageGrid(
-        images.reshape(request.n, columns, *images.shape[1:]),
-        title=f"From one sample to another: {request.n} walk{'s' * (request.n > 1)} through the noise",
-        column_axis="way",
-        columns=[f"{100 * i / (columns - 1):.0f} %" for i in range(columns)],
-    )
-
-
-def great_circle(start: torch.Tensor, end: torch.Tensor, share: float) -> torch.Tensor:
-    """Noise at that share of the way from start to end (n, latent), along the arc: as long as the two on the way.
-
-    White, "Sampling Generative Networks", 2016: the straight line leads through noise shorter than any seen.
-    """
-    import torch
-
-    angle = torch.nn.functional.cosine_similarity(start, end, dim=1).clamp(-1, 1).acos()[:, None]
-    sine = angle.sin()
-    arc = ((1 - share) * angle).sin() / sine * start + (share * angle).sin() / sine * end
-    straight = (1 - share) * start + share * end
-    return torch.where(sine > 1e-4, arc, straight)
-
-
-def sampler(nets: Nets) -> Any:
-    """The generator that draws: the averaged one where there is one."""
-    return nets["generator_average"] if "generator_average" in nets else nets["generator"]
-
-
-def draw(nets: Nets, z: torch.Tensor) -> Any:
-    """Noise (n, latent) → pictures (n, 32, 32, 3), uint8 array."""
-    import torch
-
-    with torch.no_grad():
-        chunks = [pixels(sampler(nets)(part)) for part in z.split(CHUNK)]
-    return torch.cat(chunks).permute(0, 2, 3, 1).cpu().numpy()
-
-
-def pixels(x: torch.Tensor) -> torch.Tensor:
-    """Images in [-1, 1] → uint8 as they are stored, of the same shape."""
-    return ((x.float() + 1) * 127.5).round().clamp(0, 255).byte()
-
-
-CHUNK = 500
-
-
-def sample_grid(nets: Nets, settings: Settings, rng: torch.Generator, n: int) -> ImageGrid:
-    """n samples, as many rows as columns where that fills; the noise is drawn from `rng`."""
-    from math import ceil, isqrt
-
-    import numpy as np
-
-    images = draw(nets, noise(n, settings, rng))
-    columns = min(n, max(isqrt(n - 1) + 1, 1), 40)
-    rows = ceil(n / columns)
-    sheet = np.full((rows * columns, *images.shape[1:]), 255, np.uint8)  # the last row is seldom full
-    sheet[:n] = images
-    by = " of the averaged generator" if "generator_average" in nets else ""
-    return ImageGrid(sheet.reshape(rows, columns, *images.shape[1:]), title=f"{n:,} samples{by}")
+    settings = trained.settings
+    thresholds = {"": even_odds(settings), "_as_logged": settings.loss.threshold}
+    return measuring.measure(trained, photographs(settings), split, thresholds)
 
 
 def figures(trained: Trained) -> dict[str, ImageGrid]:
     """Samples, walks between samples, and samples beside the training images nearest to them."""
     import torch
 
-    settings = trained.settings
     rng = torch.Generator(trained.device).manual_seed(trained.seed)
+    train = photographs(trained.settings).splits["train"]["images"]
     return {
-        "samples": sample_grid(trained.nets, settings, rng, 64),
-        "interpolation": generate(trained, Request(n=6, seed=trained.seed, interpolate=8)),
+        "samples": drawing.sample_grid(trained.nets, rng, 64),
+        "walks": drawing.generate(trained, drawing.Request(n=6, seed=trained.seed, interpolate=8)),
+        "neighbours": drawing.neighbours(
+            drawing.draw(trained.nets, drawing.noise(8, trained.nets, rng)), train
+        ),
     }
 
 
@@ -468,8 +398,11 @@ RECIPE = Recipe(
     versions=VERSIONS,
     nets=nets,
     build=build,
-    generate=generate,
-    request=Request,
+    metrics=image_quality.METRICS,
+    evaluate=evaluate,
+    needs=needs,
+    generate=drawing.generate,
+    request=drawing.Request,
     figures=figures,
     history=history,
     data="CIFAR-10; drawn shapes offline",
