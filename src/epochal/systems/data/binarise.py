@@ -22,7 +22,7 @@ def binarised(images: Array, split: str) -> Array:
 
     Args:
         images: in stored order, from the first of the split on.
-        split: "train" or "test": each has random numbers of its own.
+        split: "train", "validation" or "test": each has random numbers of its own.
     """
     import numpy as np
 
