@@ -34,9 +34,11 @@ def test_fewer_references_give_fewer_neighbours() -> None:
 
 
 def test_radii_are_those_of_the_kth_other() -> None:
-    """An item is not its own neighbour."""
+    """An item is not its own neighbour; of fewer than k others the farthest counts."""
     x = np.array([[0.0], [1], [3], [7]])
-    assert squared_radii(x, 2).tolist() == [9, 4, 9, 36]
+    second, farthest = squared_radii(x, 2, 9)
+    assert second.tolist() == [9, 4, 9, 36]
+    assert farthest.tolist() == [49, 36, 16, 49]
 
 
 def test_refuses_rows_of_other_sizes() -> None:

@@ -39,13 +39,18 @@ class Extractor:
         """Name and the first eight digits of the hash: "image-features/cifar10 3fa9c1e2"."""
         return f"{self.name} {self.sha256[:8]}"
 
+    @property
+    def device(self) -> str:
+        """Where the network lies."""
+        return str(next(self.net.parameters()).device)
+
     def features(self, images: Images) -> Features:
         """Features (n, d) of pictures (n, H, W, C), in float32 on the network's device."""
         import torch
 
-        device = next(self.net.parameters()).device
         with torch.no_grad():
-            x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(device).float() / 255
+            pixels = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+            x = pixels.to(self.device).float() / 255
             found: Features = self.net.features(x).float().cpu().numpy()
         if not np.isfinite(found).all():
             raise ValueError(f"features of {self.identity} are not finite")

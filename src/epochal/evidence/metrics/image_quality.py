@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from epochal.evidence.metrics import patches
+from epochal.evidence.metrics import inception, patches
 from epochal.evidence.metrics.extractor import Extractor, Features
 from epochal.evidence.metrics.frechet import Gaussian, frechet_distance
 from epochal.evidence.metrics.images import Batches, chunks, first_of
 from epochal.evidence.metrics.kernel_distance import kernel_distance
-from epochal.evidence.metrics.manifolds import K_DENSITY, K, manifolds
+from epochal.evidence.metrics.manifolds import manifolds
 from epochal.evidence.metrics.sliced_wasserstein import of_patches
 
 MOST = 10_000
@@ -39,6 +39,7 @@ class Profile:
         gaussian: of all features.
         features: the first MOST of them, (n, d).
         patches: of each level of a Laplacian pyramid, from the first MOST_CUT images.
+        inception: Gaussian of Inception's features, where the user supplies its weights (`inception`).
     """
 
     n: int
@@ -47,6 +48,7 @@ class Profile:
     gaussian: Gaussian
     features: Features
     patches: tuple[patches.Planes, ...]
+    inception: Gaussian | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Quality:
         n_generated: images compared.
         extractor: identity of what made the features.
         dimensions: of the features.
+        fid: Fréchet distance of Inception's features, where EPOCHAL_INCEPTION names its weights.
         floor: the same for further real images in place of the generated ones, where they were given.
     """
 
@@ -79,6 +82,7 @@ class Quality:
     n_generated: int
     extractor: str
     dimensions: int
+    fid: float | None = None
     floor: Quality | None = None
 
     @property
@@ -98,6 +102,10 @@ class Quality:
             numbers |= {"fd_floor": self.floor.fd, "kid_floor": self.floor.kid}
         for name in ("precision", "recall", "density", "coverage", "swd"):
             numbers[name] = getattr(self, name)
+        if self.fid is not None:
+            numbers["fid"] = self.fid
+            if self.floor is not None and self.floor.fid is not None:
+                numbers["fid_floor"] = self.floor.fid
         return {**numbers, "extractor": self.extractor, "measured_on": self.measured_on}
 
 
@@ -107,7 +115,9 @@ def profile(batches: Batches, extractor: Extractor) -> Profile:
     Raises:
         ValueError: images of another form or of different sizes, or fewer than four.
     """
+    original = inception.inception(device=extractor.device)
     gaussian: Gaussian | None = None
+    of_inception: Gaussian | None = None
     features: list[Features] = []
     cuts: list[list[patches.Planes]] = []
     shape: tuple[int, ...] = ()
@@ -118,8 +128,9 @@ def profile(batches: Batches, extractor: Extractor) -> Profile:
             raise ValueError(f"images differ in shape: {shape} and {images.shape[1:]}")
         shape = images.shape[1:]
         found = extractor.features(images)
-        one = Gaussian.of(found)
-        gaussian = one if gaussian is None else gaussian.merged(one)
+        gaussian = _joined(gaussian, found)
+        if original is not None:
+            of_inception = _joined(of_inception, original.features(images))
         if n < MOST:
             features.append(found[: MOST - n])
         if n < MOST_CUT:
@@ -128,7 +139,12 @@ def profile(batches: Batches, extractor: Extractor) -> Profile:
     if gaussian is None or n < 4:
         raise ValueError(f"at least 4 images are needed to measure quality, but got {n}")
     levels = tuple(np.concatenate(level) for level in zip(*cuts, strict=True))
-    return Profile(n, shape, extractor.identity, gaussian, np.concatenate(features), levels)
+    return Profile(n, shape, extractor.identity, gaussian, np.concatenate(features), levels, of_inception)
+
+
+def _joined(known: Gaussian | None, features: Features) -> Gaussian:
+    one = Gaussian.of(features)
+    return one if known is None else known.merged(one)
 
 
 def quality(
@@ -165,7 +181,10 @@ def quality(
     if first.shape != second.shape:
         raise ValueError(f"real images are {first.shape}, but generated ones {second.shape}")
     kid = kernel_distance(first.features, second.features)
-    lie = manifolds(first.features, second.features, k=K, k_density=K_DENSITY)
+    lie = manifolds(first.features, second.features)
+    fid = None
+    if first.inception is not None and second.inception is not None:
+        fid = frechet_distance(first.inception, second.inception)
     return Quality(
         fd=frechet_distance(first.gaussian, second.gaussian),
         kid=kid.value,
@@ -179,5 +198,6 @@ def quality(
         n_generated=second.n,
         extractor=extractor.identity,
         dimensions=len(first.gaussian.mean),
+        fid=fid,
         floor=floor,
     )

@@ -56,8 +56,8 @@ def manifolds(real: Any, generated: Any, *, k: int = K, k_density: int = K_DENSI
         raise ValueError(f"features must be (m, d) and (n, d), m, n >= 2, but got {r.shape} and {g.shape}")
     # A copy of the k-th neighbour lies on the ball's surface: rounding must not push it out.
     slack = _ROUNDING * float(np.square(r - r.mean(axis=0)).sum(axis=1).mean())
-    ball, wide = squared_radii(r, k) + slack, squared_radii(r, k_density) + slack
-    ball_generated = squared_radii(g, k) + slack
+    ball, wide = (radii + slack for radii in squared_radii(r, k, k_density))
+    (ball_generated,) = (radii + slack for radii in squared_radii(g, k))
     k_density = min(k_density, len(r) - 1)
     precise, inside = 0, 0
     recalled, covered = np.zeros(len(r), dtype=bool), np.zeros(len(r), dtype=bool)

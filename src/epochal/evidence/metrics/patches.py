@@ -13,7 +13,7 @@ SIDE = 7
 """Of a patch, in pixels of its level."""
 LEAST = 14
 """Levels end before their shorter side falls below this."""
-PER_IMAGE = 8
+PER_IMAGE = 4
 """Patches that are cut from each level of an image."""
 _BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
