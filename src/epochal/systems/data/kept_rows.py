@@ -59,11 +59,11 @@ class KeptRows:
         if not shards:
             return np.zeros(self.shape, np.uint8)
         if not self.missing(shards):
-            return self._mapped()
+            return np.asarray(self._mapped())
         try:
             with locked(self.path.parent):
                 self._complete(self.missing(shards))
-                return self._mapped()
+                return np.asarray(self._mapped())
         except (EpochalError, OSError) as error:
             why = error.what if isinstance(error, EpochalError) else f"{self.path}: {error}."
             warnings.warn(f"Drawn items cannot be kept. {why}", stacklevel=2)
