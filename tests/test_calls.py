@@ -23,6 +23,7 @@ VERBS = (
     "resume",
     "evaluate",
     "generate",
+    "predict",
     "load",
     "compare",
     "show",

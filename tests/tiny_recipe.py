@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
+from epochal.errors import EpochalError
 from epochal.settings import Interval
 from epochal.settings.common import DataSettings, RecipeSettings
 from epochal.training.task import (
@@ -21,6 +22,7 @@ from epochal.training.task import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import torch
 
@@ -117,6 +119,21 @@ def generate(trained: Trained, request: Request) -> ImageGrid:
     return ImageGrid(images, title=f"{request.n} of shade {request.shade}")
 
 
+def predict(trained: Trained, path: Path, out: Path) -> dict[str, float | str]:
+    """A file of numbers, one a line → their y."""
+    try:
+        numbers = [float(line) for line in path.read_text("utf-8").split()]
+    except ValueError as error:
+        raise EpochalError(f"{path} holds no numbers: {error}.") from error
+    slope, shift = (float(p.detach()) for p in trained.nets["line"].parameters())
+    with out.open("w", encoding="utf-8") as file:
+        for x in numbers:
+            if x < 0:
+                raise EpochalError(f"{path}: {x:g} is below 0.", hint="The line is known from 0 on.")
+            file.write(f"{slope * x + shift:.3f}\n")
+    return {"numbers": len(numbers), "kind": "line"}
+
+
 RECIPE = Recipe(
     name="line",
     summary="learns y = 2x",
@@ -131,6 +148,7 @@ RECIPE = Recipe(
     evaluate=evaluate,
     generate=generate,
     request=Request,
+    predict=predict,
     data="computed",
     minutes=0.01,
 )

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from epochal.api._checks import PRECISIONS
 from epochal.api._networks import SPLITS, Which, evaluate, generate, load
+from epochal.api._predict import Prediction, predict
 from epochal.api._runs import LabLike, Runs, groups_of, members, recipe_of, recipes, runs, status_of
 from epochal.api._study import Removal, compare, log, note, rm, show
 from epochal.api._training import TrainingEnded, fork, resume, run
@@ -22,6 +23,7 @@ __all__ = [
     "PRECISIONS",
     "SPLITS",
     "LabLike",
+    "Prediction",
     "Removal",
     "Runs",
     "TrainingEnded",
@@ -35,6 +37,7 @@ __all__ = [
     "log",
     "members",
     "note",
+    "predict",
     "recipe_of",
     "recipes",
     "resume",

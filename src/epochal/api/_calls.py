@@ -38,9 +38,11 @@ _ARGUMENTS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "epochs": _COUNT,
     "lab": ((str, os.PathLike, Lab), "the folder of the runs, or a Lab"),
     "out": _FILE,
+    "path": _FILE,
     **dict.fromkeys(("name", "note", "text", "split", "device", "precision", "lang"), _TEXT),
     **dict.fromkeys(
-        ("one_by_one", "show", "keep_going", "warm_start", "draft", "prune", "dry", "members"), _SWITCH
+        ("one_by_one", "show", "keep_going", "warm_start", "draft", "prune", "dry", "members", "overwrite"),
+        _SWITCH,
     ),
 }
 _CHOICES = {"which": ("best", "last")}

@@ -17,6 +17,7 @@ VERBS = {
     "compare": "two runs or versions side by side",
     "evaluate": "measure a run's quality",
     "generate": "draw what a run has learnt to draw",
+    "predict": "let a run's networks answer for data of your own",
     "rm": "delete runs, or only the checkpoints that do not matter",
     "data": "list, fetch and verify data sources",
     "bench": "measure speed",
