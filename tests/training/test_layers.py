@@ -31,10 +31,10 @@ def gradients(net: nn.Module, x: Tensor) -> dict[str, Tensor]:
     }
 
 
-def assert_like_torch(plain: nn.Module, x: Tensor) -> None:
+def assert_like_torch(plain: nn.Module, x: Tensor, *, mixed: bool = False) -> None:
     """A fast copy in x's dtype and layout agrees with the plain layer in float64, up to rounding of sums."""
     fast = copy.deepcopy(plain).to(x.dtype)
-    layers.accelerate(fast)
+    layers.accelerate(fast, mixed=mixed)
     assert type(fast).__module__ == layers.__name__
     exact, mine = gradients(plain.to(x.dtype).double(), x.double()), gradients(fast, x)
     assert mine.keys() == exact.keys()
@@ -111,7 +111,29 @@ def test_conv_transpose2d(
     output_padding = tuple(min(o, s - 1) for o, s in zip(spare[2:], stride, strict=True))
     x = torch.randn(batch, channels[0], *size).to(dtype).to(memory_format=layout)
     net = nn.ConvTranspose2d(*channels, kernel, stride, padding, output_padding, bias=bias)  # type: ignore[arg-type]
-    assert_like_torch(net.to(memory_format=layout), x)
+    net = net.to(memory_format=layout)
+    assert_like_torch(copy.deepcopy(net), x)
+    if bias:  # the mixed layers differ from torch's only in how they sum up its gradient
+        assert_like_torch(net, x, mixed=True)
+
+
+@pytest.mark.parametrize("mixed", [True, False])
+def test_second_derivatives(mixed: bool) -> None:
+    """A penalty on the input's gradient (R1) trains through the fast layers as through torch's."""
+    torch.manual_seed(0)
+    plain = nn.Sequential(
+        nn.Conv2d(2, 4, 3, stride=2, padding=1), nn.Tanh(), nn.ConvTranspose2d(4, 3, 4, 2, 1), nn.Tanh()
+    ).double()
+    fast = copy.deepcopy(plain)
+    layers.accelerate(fast, mixed=mixed)
+    found = []
+    for net in (plain, fast):
+        x = torch.linspace(-1, 1, 2 * 2 * 8 * 8, dtype=torch.float64).view(2, 2, 8, 8).requires_grad_()
+        (slope,) = torch.autograd.grad(net(x).sum(), x, create_graph=True)
+        penalty = slope.square().sum() + net(x).sum()
+        found.append(torch.autograd.grad(penalty, list(net.parameters())))
+    for exact, mine in zip(*found, strict=True):
+        torch.testing.assert_close(mine, exact, rtol=1e-9, atol=1e-9)
 
 
 def test_without_gradients_the_layers_are_torchs() -> None:
@@ -162,6 +184,11 @@ def test_accelerate_leaves_alone_what_it_cannot_do_and_restore_undoes_it() -> No
     assert [type(module).__module__ == layers.__name__ for module in net] == [True] * 4 + [False] * 8
     layers.restore(net)
     assert [type(module) for module in net] == before and [id(p) for p in net.parameters()] == parameters
+    layers.accelerate(net, mixed=True)
+    swapped = {2: layers.BiasApart, 3: layers.Dropout}
+    assert [type(module) for module in net] == [swapped.get(i, kind) for i, kind in enumerate(before)]
+    layers.restore(net)
+    assert [type(module) for module in net] == before
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

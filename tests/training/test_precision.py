@@ -18,9 +18,9 @@ from epochal.training.task import Batch, Optimiser, Phase, Task
 
 CPU = torch.device("cpu")
 PLAIN = Choices(threads=1)
-LAST = Choices("float32", "channels_last", "torch", 1)
+LAST = Choices("float32", "channels_last", "mixed", 1)
 FAST = Choices("float32", "channels_last", "fast", 1)
-ROUND = Choices("bfloat16", "channels_last", "torch", 1)
+ROUND = Choices("bfloat16", "channels_last", "mixed", 1)
 HALF = Choices("bfloat16", "channels_last", "fast", 1)
 
 
@@ -195,7 +195,7 @@ def test_fast_layers_are_for_the_cpu() -> None:
     for device in ("cpu", "cuda"):
         pool = precision.candidates(torch.device(device), "auto", 1)
         assert pool[0] == PLAIN
-        assert {c.layers for c in pool[1:]} == ({"torch", "fast"} if device == "cpu" else {"torch"})
+        assert {c.layers for c in pool[1:]} == ({"mixed", "fast"} if device == "cpu" else {"torch"})
 
 
 def test_a_race_gives_every_entrant_its_turns(trial: Any, monkeypatch: pytest.MonkeyPatch) -> None:

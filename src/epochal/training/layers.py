@@ -1,4 +1,4 @@
-"""Faster CPU versions of four torch layers, same mathematics: Linear, Conv2d, ConvTranspose2d, Dropout.
+"""Faster CPU versions of four torch layers, same mathematics: Linear, Conv2d, ConvTranspose2d (two), Dropout.
 
 `accelerate` swaps the class of a network's layers, so recipes stay textbook torch. What is gained (per layer,
 bfloat16 and float32): weight gradients as one matrix product over unfolded patches instead of the library's
@@ -16,23 +16,32 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def accelerate(net: nn.Module) -> None:
-    """Swaps the layers of `net` that have a faster version here, in place; parameters stay the same objects."""
+def accelerate(net: nn.Module, *, mixed: bool = False) -> None:
+    """Swaps the layers of `net` that have a faster version here, in place; parameters stay the same objects.
+
+    Args:
+        net: the network.
+        mixed: keep the library's convolutions and dense layers, which win where there are many channels, and swap
+            what is slow in every library: dropout, and the bias gradient of transposed convolutions.
+    """
     for module in net.modules():
-        if type(module) is nn.Linear:
+        if type(module) is nn.Dropout and 0 < module.p < 1:
+            module.__class__ = Dropout
+        elif mixed:
+            if type(module) is nn.ConvTranspose2d and _plain(module) and module.bias is not None:
+                module.__class__ = BiasApart
+        elif type(module) is nn.Linear:
             module.__class__ = Linear
         elif type(module) is nn.Conv2d and _plain(module):
             module.__class__ = Conv2d
         elif type(module) is nn.ConvTranspose2d and _plain(module):
             module.__class__ = ConvTranspose2d
-        elif type(module) is nn.Dropout and 0 < module.p < 1:
-            module.__class__ = Dropout
 
 
 def restore(net: nn.Module) -> None:
     """Undoes `accelerate`."""
     for module in net.modules():
-        if type(module) in (Linear, Conv2d, ConvTranspose2d, Dropout):
+        if type(module) in (Linear, Conv2d, ConvTranspose2d, BiasApart, Dropout):
             module.__class__ = type(module).__mro__[1]
 
 
@@ -168,6 +177,50 @@ class _ConvTranspose2d(torch.autograd.Function):
         if need_b:
             gb = _rows(g).sum(0)
         return gx, gw, gb, None, None, None
+
+
+class BiasApart(nn.ConvTranspose2d):
+    """`nn.ConvTranspose2d` whose bias gradient is a sum of its own.
+
+    The library's backward takes 1.7 times as long with the bias gradient as without it (bfloat16, 60 → 40 channels
+    at 60x60 on one Zen core: 162 ms against 97), and the sum takes 3 ms.
+    """
+
+    def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
+        if input.dim() != 4 or output_size is not None or not torch.is_grad_enabled():
+            return super().forward(input, output_size)
+        return _BiasApart.apply(  # type: ignore[no-any-return, no-untyped-call]
+            input, self.weight, self.bias, self.stride, self.padding, self.output_padding
+        )
+
+
+class _BiasApart(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        stride: tuple[int, int],
+        padding: tuple[int, int],
+        extra: tuple[int, int],
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.place = stride, padding, extra
+        return F.conv_transpose2d(x, weight, bias, stride, padding, extra)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (g,) = gradients  # (B, C_out, H_out, W_out)
+        x, weight = ctx.saved_tensors
+        stride, padding, extra = ctx.place
+        need_x, need_w, need_b = ctx.needs_input_grad[:3]
+        gx = gw = None
+        if need_x or need_w:
+            gx, gw, _ = torch.ops.aten.convolution_backward(
+                g, x, weight, None, stride, padding, (1, 1), True, extra, 1, (need_x, need_w, False)
+            )
+        return gx, gw, g.sum((0, 2, 3)) if need_b else None, None, None, None
 
 
 def _rows(x: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ class Choices:
 
     precision: Literal["float32", "bfloat16"] = "float32"
     layout: Literal["contiguous", "channels_last"] = "contiguous"
-    layers: Literal["torch", "fast"] = "torch"
+    layers: Literal["torch", "mixed", "fast"] = "torch"
     threads: int = 1
 
     def __str__(self) -> str:
@@ -422,8 +422,8 @@ def _prepare(nets: Mapping[str, nn.Module], device: torch.device, choices: Choic
         net.to(device)
         if choices.layout == "channels_last":
             net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if choices.layers == "fast":
-            layers.accelerate(net)
+        if choices.layers != "torch":
+            layers.accelerate(net, mixed=choices.layers == "mixed")
         if choices.precision == "bfloat16":
             for module_name, module in net.named_modules():
                 if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):

@@ -54,8 +54,10 @@ def candidates(device: torch.device, precision: str, threads: int | None) -> lis
         raise UsageError(f"unknown precision {precision!r}.", hint="Allowed: auto, float32, bfloat16.")
     base = plain(threads)
     wanted = [replace(base, layout="channels_last")]
-    if device.type == "cpu":  # our own layers win on small convolutions, the library's on large ones
-        wanted.append(replace(wanted[0], layers="fast"))
+    if (
+        device.type == "cpu"
+    ):  # our own convolutions win where they are small, the library's where they are large
+        wanted = [replace(wanted[0], layers=layers) for layers in ("mixed", "fast")]
     if device.type != "mps":  # bfloat16 on MPS: not on all of Apple's chips
         wanted += [replace(candidate, precision="bfloat16") for candidate in wanted]
     if precision != "auto":
