@@ -41,7 +41,7 @@ def _list(folder: str | None, json: bool) -> int:
         return 0
     rows = []
     for source in found:
-        items = f"{source.items[0]:,} + {source.items[1]:,}"
+        items = f"{source.items[0]:,} + {source.items[1]:,}" if any(source.items) else "your own"
         if source.download_bytes:
             missing = f"to download: {size(source.download_bytes)}"
         else:

@@ -33,6 +33,8 @@ TITLES = {
     "tissue": "drawn membranes",
     "voc2012": "PASCAL VOC 2012",
     "stained-cells": "drawn stained cells",
+    "drawn-faces": "drawn faces",
+    "faces-folder": "a folder of faces",
     "xor": "XOR table",
     "sine": "sine wave",
     "toy": "toy samples",

@@ -23,7 +23,7 @@ def test_errors_are_scikit_learns() -> None:
     dummy = DummyRegressor().fit(np.zeros((400, 1)), train).predict(np.zeros((300, 1)))
     assert found.mean_mse == pytest.approx(mean_squared_error(labels, dummy), rel=1e-6)
     assert found.gain == pytest.approx(found.mean_mse / found.mse) and not found.collapsed
-    assert found.verdict().startswith("predicts: squared error ") and "n = 300" in found.verdict()
+    assert found.verdict().startswith("is predicted: squared error ") and "n = 300" in found.verdict()
 
 
 def test_collapse_is_said() -> None:
@@ -31,7 +31,7 @@ def test_collapse_is_said() -> None:
     labels = np.linspace(0, 1, 101)
     same = regression.measure(np.full(101, 0.5), labels, 0.5)
     assert same.gain == 1 and same.spread == 0 and same.collapsed and same.r2 == pytest.approx(0, abs=1e-9)
-    assert same.verdict().startswith("COLLAPSED to the mean, no prediction: squared error 1.00 times smaller")
+    assert same.verdict().startswith("is NOT predicted, the network collapsed to the mean: squared error 1.00 times")
     worse = regression.measure(1 - labels, labels, 0.5)
     assert worse.collapsed and "squared error 4.00 times that of always answering it" in worse.verdict()
     barely = regression.measure(0.5 + 0.06 * (labels - 0.5), labels, 0.5)

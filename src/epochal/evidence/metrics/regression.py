@@ -43,14 +43,16 @@ class Regression:
     def verdict(self) -> str:
         """What the numbers say, in words."""
         if not self.collapsed:
-            return f"predicts: squared error {self.gain:.2f} times smaller than the mean's (n = {self.n:,})"
+            return (
+                f"is predicted: squared error {self.gain:.2f} times smaller than the mean's (n = {self.n:,})"
+            )
         if self.gain >= 1:
             compared = f"{self.gain:.2f} times smaller than"
         else:
             compared = f"{1 / self.gain:.2f} times" if self.gain else "infinitely many times"
         return (
-            f"COLLAPSED to the mean, no prediction: squared error {compared} that of always answering it "
-            f"(n = {self.n:,})"
+            f"is NOT predicted, the network collapsed to the mean: squared error {compared} that of always answering "
+            f"it (n = {self.n:,})"
         )
 
 

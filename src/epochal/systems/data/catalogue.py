@@ -19,6 +19,7 @@ from __future__ import annotations
 from epochal.systems.data.cells import CELLS, STAINED_CELLS, TISSUE
 from epochal.systems.data.cifar10 import CIFAR10
 from epochal.systems.data.faces_drawn import DRAWN_FACES
+from epochal.systems.data.faces_folder import FACES_FOLDER
 from epochal.systems.data.glyphs import GLYPHS
 from epochal.systems.data.membranes import MEMBRANES
 from epochal.systems.data.mnist import FASHION_MNIST, MNIST
@@ -32,6 +33,7 @@ SOURCES: dict[str, Source] = {
     for source in (
         *(MNIST, FASHION_MNIST, GLYPHS, CIFAR10, SHAPES),
         DRAWN_FACES,
+        FACES_FOLDER,
         *(NUCLEI, CELLS, MEMBRANES, TISSUE, VOC2012, STAINED_CELLS),
     )
 }

@@ -45,7 +45,7 @@ class SourceInfo:
     Attributes:
         name: what `--data.source` takes.
         what: what an item is.
-        items: number of training and test items.
+        items: number of training and test items; none where they are the user's own.
         found: the file or folder that would be read, None when there is none yet.
         licence: under which the items may be used.
         download_bytes: what fetching it transfers; 0 for drawn items, and for those that only a person can get.

@@ -34,7 +34,7 @@ class Source(ABC):
         kind: what a recipe gets from it. A recipe that wants one source takes every source of the same kind.
         classes: name of each label.
         licence: as its publisher states it.
-        items: number of training and test items.
+        items: number of training and test items; none where they are the user's own.
         stand_in: the drawn source that takes its place where it is not found; None for a drawn one.
     """
 
