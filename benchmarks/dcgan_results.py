@@ -1,0 +1,281 @@
+"""Writes docs/results/dcgan-cifar10.md: the log's seven experiments and `recommended`, 5 epochs each on CIFAR-10.
+
+    EPOCHAL_DATA=… python benchmarks/dcgan_results.py exp-1 --lab LAB             # likewise exp-2 … exp-7, recommended
+    EPOCHAL_DATA=… python benchmarks/dcgan_results.py paired --lab LAB            # exp-1 and recommended, seeds 0 to 5
+    EPOCHAL_DATA=… python benchmarks/dcgan_results.py paired --seeds 3 4 5 --lab LAB        # some of these seeds
+    EPOCHAL_DATA=… python benchmarks/dcgan_results.py page --lab LAB              # writes from what is there
+
+Each trains and evaluates what the lab lacks; killed, it goes on where it stopped. `page` says what is missing and
+exits 1 where a target is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from pathlib import Path
+from statistics import mean, stdev
+
+import records
+from results_page import RESULTS, Page, evaluated, origin, seconds, spread, trained
+
+from epochal.journal import Lab, Run
+from epochal.systems import recipes
+from epochal.systems.losses.gan import sigmoid_bounds
+
+NAME = "dcgan-cifar10"
+RECIPE = recipes.find(NAME)
+VERSIONS = tuple(version.name for version in RECIPE.versions)
+EPOCHS = 5
+PAIR = ("exp-1", "recommended")
+SEEDS = tuple(range(6))
+QUALITY = ("fd", "kid", "precision", "recall", "density", "coverage", "swd")
+ROUNDING = 2e-3
+"""By which bfloat16 may take a logged mean past a bound that exact arithmetic keeps."""
+Runs = Mapping[str, Sequence[Run]]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=[*VERSIONS, "paired", "page"], help="what to train, or the page")
+    parser.add_argument("--lab", required=True, help="lab that holds the runs")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="of `paired`")
+    parser.add_argument("--out", default=str(RESULTS / f"{NAME}.md"), help="file to write")
+    parser.add_argument("--limit", type=int, help="train on so many images only, to try this program")
+    options = parser.parse_args()
+    lab = Lab(options.lab)
+    if options.what == "page":
+        return page(lab, Path(options.out))
+    wanted = PAIR if options.what == "paired" else (options.what,)
+    patch = {"epochs": EPOCHS, "data.source": "cifar10", "data.limit": options.limit}
+    for seed in options.seeds if options.what == "paired" else SEEDS[:1]:
+        for version in wanted:  # pair by pair: a page of fewer pairs is a page
+            for run in trained(lab, NAME, version, [seed], patch=patch):
+                evaluated(run, lab)
+    return 0
+
+
+def page(lab: Lab, out: Path) -> int:
+    """Writes the page from the runs that are there."""
+    found = {
+        version: trained(lab, NAME, version, SEEDS if version in PAIR else SEEDS[:1], only_found=True)
+        for version in VERSIONS
+    }
+    runs = {version: group for version, group in found.items() if group}
+    text = Page(
+        f"{NAME}: seven experiments, and what they lacked",
+        "python benchmarks/dcgan_results.py page --lab LAB",
+    )
+    if not runs:
+        text.say("No run is finished yet.")
+        text.misses.append("no run is finished")
+        return text.write(out)
+    introduce(text, runs, lab)
+    quality(text, runs, lab)
+    curves(text, runs, lab)
+    paired(text, runs, lab)
+    pictures(text, runs, out)
+    every = [run for group in runs.values() for run in group]
+    records.keep(every, out.parent / "records")
+    return text.write(out)
+
+
+def introduce(page: Page, runs: Runs, lab: Lab) -> None:
+    """What was trained, on what it was measured, and what is missing."""
+    every = [run for group in runs.values() for run in group]
+    lengths = {version: recipes.settings_of(RECIPE, version).epochs for version in VERSIONS}
+    done = sorted({run.meta["epochs_done"] for run in every})
+    items = sorted({int(run.meta["data"]["items"]) for run in every})
+    page.say(
+        f"Every version was trained for {' or '.join(map(str, done))} epochs on {' or '.join(f'{n:,}' for n in items)} "
+        "images, which is the beginning of what the log trained ("
+        + ", ".join(f"{version} {epochs}" for version, epochs in lengths.items())
+        + " epochs): the numbers below compare versions, and say nothing of where each would end.",
+        "",
+        *origin(every),
+    )
+    texts: dict[str, set[str]] = {}
+    for run in every:
+        evaluated(run, lab)
+        for name, text in run.reload().meta["measured_with"].get("test", {}).items():
+            texts.setdefault(name, set()).add(text)
+    page.say(*(f"- {name.replace('_', ' ')}: {'; '.join(sorted(found))}" for name, found in texts.items()))
+    page.target("one extractor for all runs", len(texts.get("extractor", ())) == 1)
+    missing = [version for version in VERSIONS if version not in runs]
+    if missing:
+        page.say("", f"Not trained yet: {', '.join(missing)}.")
+    for version in VERSIONS:
+        page.target(f"{version}: trained", version not in missing)
+
+
+def quality(page: Page, runs: Runs, lab: Lab) -> None:
+    """The samples of each version beside real images, first seed."""
+    page.section("Samples beside real images")
+    first = {version: evaluated(group[0], lab) for version, group in runs.items()}
+    rows = []
+    for version, test in first.items():
+        rows.append(
+            (
+                version,
+                next(one.change for one in RECIPE.versions if one.name == version),
+                f"{test['fd']:.2f}",
+                f"{test['kid']:.4f} ± {test['kid_se']:.4f}",
+                *(f"{test[name]:.3f}" for name in ("precision", "recall", "density", "coverage")),
+                f"{test['swd']:.1f}",
+                f"{test['diversity']:.2f}",
+                f"{test['nearest']:.2f}",
+            )
+        )
+    head = (
+        *(
+            "version",
+            "change from its parent",
+            "FD",
+            "KID ± standard error",
+            "precision",
+            "recall",
+            "density",
+        ),
+        *("coverage", "SWD", "diversity", "nearest"),
+    )
+    page.table(head, rows)
+    floors = {name: spread([test[f"{name}_floor"] for test in first.values()]) for name in ("fd", "kid")}
+    page.say(
+        "",
+        f"Seed 0. Real images beside other real ones (the floor): FD {floors['fd']}, KID {floors['kid']}. Diversity: "
+        "mean pixel distance of two samples as a share of that of two real images. Nearest: median feature distance of "
+        "samples from their nearest training image as a share of that of unseen images; near 0 tells copies.",
+    )
+
+
+def curves(page: Page, runs: Runs, lab: Lab) -> None:
+    """Losses and accuracies of the last epoch, at both thresholds, and the sigmoid's fingerprint."""
+    page.section("What the log would have shown, and at the right threshold")
+    rows = []
+    for version, group in runs.items():
+        final, test = group[0].meta["final"], evaluated(group[0], lab)
+
+        def pair(suffix: str, final: Mapping[str, float] = final) -> str:
+            names = [f"discriminator/{kind}_accuracy{suffix}" for kind in ("real", "fake")]
+            return " / ".join(f"{final[name]:.3f}" for name in names) if names[0] in final else "the same"
+
+        rows.append(
+            (
+                version,
+                f"{final['generator/loss']:.3f}",
+                f"{final['discriminator/loss']:.3f}",
+                pair("_as_logged"),
+                pair(""),
+                f"{test['real_accuracy']:.3f} / {test['fake_accuracy']:.3f}",
+                f"{seconds(group[0]):,.0f}",
+            )
+        )
+    page.table(
+        (
+            *("version", "generator loss", "discriminator loss", "accuracy as logged, real / fake"),
+            *("accuracy at even odds, real / fake", "the same on unseen images", "seconds"),
+        ),
+        rows,
+    )
+    page.say(
+        "",
+        "Losses and accuracies are means over the last epoch in train mode, in nats and shares of images; those on "
+        "unseen images are of the last weights. The log of exp-1 and exp-2 measured at 0.5 on a logit, whose even-odds "
+        "point is 0.",
+        "",
+    )
+    for version, group in runs.items():
+        fingerprint(page, version, group)
+
+
+def fingerprint(page: Page, version: str, group: Sequence[Run]) -> None:
+    """Whether the losses of a version with a sigmoid stay where it holds them, in every line of the log."""
+    settings = recipes.settings_of(RECIPE, version)
+    if not settings.net.sigmoid:
+        return
+    least, (low, high) = sigmoid_bounds(settings.loss.real_target)
+    lines = [line["values"] for run in group for line in run.metrics() if line["scope"] == "step"]
+    one, other = ([line[f"{net}/loss"] for line in lines] for net in ("discriminator", "generator"))
+    met = page.target(
+        f"{version}: losses within the sigmoid's bounds",
+        min(one) >= least - ROUNDING and low - ROUNDING <= min(other) and max(other) <= high + ROUNDING,
+    )
+    page.say(
+        f"- {version}: discriminator loss at least {min(one):.3f} (cannot be below {least:.3f}), generator loss from "
+        f"{min(other):.3f} to {max(other):.3f} (cannot leave {low:.3f} to {high:.3f}); within: {met}."
+    )
+
+
+def paired(page: Page, runs: Runs, lab: Lab) -> None:
+    """recommended minus exp-1, seed by seed, with a plain paired t interval."""
+    page.section(f"{PAIR[1]} against {PAIR[0]}, seed by seed")
+    by_seed = [{run.seed: run for run in runs.get(version, ())} for version in PAIR]
+    seeds = sorted(by_seed[0].keys() & by_seed[1].keys())
+    page.target(f"{len(SEEDS)} pairs", len(seeds) == len(SEEDS))
+    if len(seeds) < 2:
+        page.say("Fewer than two pairs are trained yet.")
+        return
+    tests = [[evaluated(runs_of[seed], lab) for seed in seeds] for runs_of in by_seed]
+    rows = []
+    for name in QUALITY:
+        differences = [b[name] - a[name] for a, b in zip(*tests, strict=True)]
+        low, high = interval(differences)
+        rows.append(
+            (
+                name,
+                *(spread([test[name] for test in side], "{:.4g}".format) for side in tests),
+                f"{mean(differences):+.4g}",
+                f"{low:+.4g} to {high:+.4g}",
+            )
+        )
+        if name == "fd":
+            page.target(f"{PAIR[1]} has a lower FD than {PAIR[0]} (95 % interval below 0)", high < 0)
+    page.table(("metric", *PAIR, "mean difference", "95 % interval"), rows)
+    each = ", ".join(
+        f"seed {seed}: {a['fd']:.2f} → {b['fd']:.2f}" for seed, a, b in zip(seeds, *tests, strict=True)
+    )
+    page.say(
+        "",
+        f"{len(seeds)} pairs; the interval is the plain paired t interval of the differences, which takes them for "
+        f"normally distributed, and each metric stands for itself (no correction for several). FD by seed: {each}.",
+    )
+
+
+def interval(differences: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    """Paired t interval of the mean: mean ± t·s / √n with n - 1 degrees of freedom."""
+    from scipy.stats import t
+
+    n = len(differences)
+    half = float(t.ppf(0.5 + level / 2, n - 1)) * stdev(differences) / sqrt(n)
+    return mean(differences) - half, mean(differences) + half
+
+
+def pictures(page: Page, runs: Runs, out: Path) -> None:
+    """Samples of every version; history and course of training of some, kept beside the page."""
+    page.section("Pictures")
+    what = {"samples": "samples", "loss": "history", "timeline": "the same noise after each epoch"}
+    for version, group in runs.items():
+        page.say(f"### {version}", "")
+        for stem, words in what.items():
+            picture = group[0].figures_dir / f"{stem}.png"
+            if not picture.is_file():
+                page.misses.append(f"{version}: figures/{stem}.png is missing")
+                continue
+            kept = out.parent / f"{out.stem}-{version}-{stem}.png"
+            shutil.copyfile(picture, kept)
+            page.say(f"![{version}, {words}]({kept.name})", "")
+    for version in PAIR:
+        moving = next((run.figures_dir / "animation.png" for run in runs.get(version, ())), None)
+        if moving is not None and moving.is_file():
+            kept = out.parent / f"{out.stem}-{version}-animation.png"
+            shutil.copyfile(moving, kept)
+            page.say(f"![{version}, animated]({kept.name})", "")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
