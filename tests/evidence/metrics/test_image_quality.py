@@ -1,5 +1,6 @@
 """Quality of images by one call: on real digits, in every form that images come in."""
 
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,10 @@ from sklearn.datasets import load_digits
 
 from epochal.evidence.metrics.extractor import Extractor
 from epochal.evidence.metrics.image_quality import profile, quality
+from epochal.evidence.metrics.kernel_distance import kernel_distance
+from epochal.evidence.metrics.manifolds import manifolds
+from epochal.evidence.metrics.neighbours import nearest
+from epochal.evidence.metrics.sliced_wasserstein import sliced_wasserstein
 from epochal.systems.nets.feature_classifier import FeatureClassifier
 
 # Real pictures of 16x16 pixels, every pixel of scikit-learn's digits twice.
@@ -89,3 +94,15 @@ def test_refuses_what_does_not_compare(eye: Extractor) -> None:
         quality(known, PICTURES[:50, :8, :8], eye)
     with pytest.raises(ValueError, match="at least 4 images are needed to measure quality, but got 3"):
         profile(PICTURES[:3], eye)
+
+
+def test_memory_does_not_grow_with_pairs() -> None:
+    """Of 6,000 against 6,000 features a whole matrix would take 288 MB: none of the measures holds half of one."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 6000, 16)).astype(np.float32)
+    for measure in (kernel_distance, manifolds, sliced_wasserstein, nearest):
+        tracemalloc.start()
+        measure(x, y)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 120e6, measure.__name__

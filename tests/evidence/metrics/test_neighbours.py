@@ -5,6 +5,7 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.neighbors import NearestNeighbors
 
+from epochal.evidence.metrics import neighbours
 from epochal.evidence.metrics.neighbours import nearest, squared_radii
 
 DIGITS = load_digits().images
@@ -17,6 +18,15 @@ def test_agrees_with_scikit_learn() -> None:
     found = nearest(DIGITS[:600], DIGITS[600:], 4)
     np.testing.assert_allclose(found.distances, distances, rtol=1e-9)
     assert (found.indices == indices).mean() > 0.99  # pictures of equal distance may stand in another order
+
+
+def test_many_references_are_looked_at_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of 100 references, the last one of fewer than k, give what all at once give."""
+    expected = nearest(DIGITS[:50], DIGITS[50:1052], 5)
+    monkeypatch.setattr(neighbours, "VALUES", 100 * 64)
+    found = nearest(DIGITS[:50], DIGITS[50:1052], 5)
+    np.testing.assert_array_equal(found.indices, expected.indices)
+    np.testing.assert_array_equal(found.distances, expected.distances)
 
 
 def test_copies_are_found_at_distance_zero() -> None:

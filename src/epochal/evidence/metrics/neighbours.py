@@ -13,6 +13,8 @@ from epochal.evidence.metrics.arrays import Float64, numpy_of
 
 BLOCK = 128
 """Rows of the matrix of distances at a time: 10 MB for 10,000 columns, which caches hold in part."""
+VALUES = 8_000_000
+"""Numbers of the references that are looked at together: 64 MB in float64."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,13 @@ class Neighbours:
     indices: NDArray[np.int64]
     distances: Float64
 
+    def merged(self, other: Neighbours, k: int) -> Neighbours:
+        """The k nearest of both, for the same queries."""
+        indices = np.concatenate([self.indices, other.indices], axis=1)
+        distances = np.concatenate([self.distances, other.distances], axis=1)
+        order = np.lexsort((indices, distances), axis=1)[:, :k]
+        return Neighbours(*(np.take_along_axis(values, order, axis=1) for values in (indices, distances)))
+
 
 def nearest(queries: Any, references: Any, k: int = 5) -> Neighbours:
     """The k nearest references (m, …) of queries (n, …), whose rows are flattened; fewer where m < k.
@@ -38,6 +47,17 @@ def nearest(queries: Any, references: Any, k: int = 5) -> Neighbours:
     """
     q, r = _rows(queries), _rows(references)
     _check(q, r)
+    found: Neighbours | None = None
+    step = max(1, VALUES // r.shape[1])
+    for start in range(0, len(r), step):
+        among = _nearest(q, r[start : start + step], k)
+        among = Neighbours(among.indices + start, among.distances)
+        found = among if found is None else found.merged(among, k)
+    assert found is not None
+    return found
+
+
+def _nearest(q: NDArray[Any], r: NDArray[Any], k: int) -> Neighbours:
     k = min(k, len(r))
     wide = min(2 * k, len(r))  # rounding may exchange neighbours of almost equal distance
     indices, distances = np.empty((len(q), k), dtype=np.int64), np.empty((len(q), k))
