@@ -376,13 +376,13 @@ def history(settings: Settings) -> tuple[Panel, Panel]:
         }
     even, logged = even_odds(settings), settings.loss.threshold
     accuracies = {
-        f"real images, above {even:g}": "discriminator/real_accuracy",
-        f"generated images, up to {even:g}": "discriminator/fake_accuracy",
+        f"real images (D > {even:g})": "discriminator/real_accuracy",
+        f"generated images (D ≤ {even:g})": "discriminator/fake_accuracy",
     }
     if logged != even:
         accuracies |= {
-            f"real, as logged: above {logged:g}": "discriminator/real_accuracy_as_logged",
-            f"generated, as logged: up to {logged:g}": "discriminator/fake_accuracy_as_logged",
+            f"real as logged (D > {logged:g})": "discriminator/real_accuracy_as_logged",
+            f"generated as logged (D ≤ {logged:g})": "discriminator/fake_accuracy_as_logged",
         }
     losses = {"generator": "generator/loss", "discriminator": "discriminator/loss"}
     return (
