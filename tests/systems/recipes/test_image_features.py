@@ -56,6 +56,8 @@ def test_measures_all_that_is_promised(trained: Trained, mnist: data.Dataset) ->
     assert names | {"fd_floor", "kid_floor", "kid_se", "extractor", "measured_on"} == set(found)
     assert str(found["extractor"]).startswith("image-features/mnist ")
     assert "real: 1,000 test images; floor: 1,000 training images" in str(found["measured_on"])
+    depend = {metric.name for metric in shared.METRICS if metric.by in found}
+    assert depend == names - {"swd"}  # what features measure is compared only where one network made them
     assert float(found["fd"]) > 10 * float(found["fd_floor"])
     assert float(found["precision"]) < 0.5
 
