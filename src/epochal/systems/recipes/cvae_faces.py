@@ -1,0 +1,463 @@
+"""cvae-faces: draws a face to order (sex, hair darkness, mouth, eyes); one latent vector keeps one face.
+
+Read from top to bottom: settings, the study's versions, networks, training, measuring, drawing.
+
+The trap that the first three versions show: their loss is W·mean((x - y)²) + KL with the mean over 43,200 values,
+so W = 43,200 is the ELBO of a Gaussian likelihood with variance 1/2, and anything less is a β-VAE with
+β = 43,200 / W. At W = 1 nothing is worth its KL, and the decoder draws one face a condition.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from epochal.settings import Interval
+from epochal.settings.common import RecipeSettings
+from epochal.systems.recipes import _faces_drawing as drawing
+from epochal.systems.recipes import _faces_measuring as measuring
+from epochal.systems.recipes._faces_measuring import INSTRUMENT, VALUES
+from epochal.training.task import (
+    Batch,
+    ImageGrid,
+    Metric,
+    Optimiser,
+    Phase,
+    Recipe,
+    Task,
+    Trained,
+    Version,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+
+    from epochal.systems.data import Dataset
+    from epochal.training.task import Array, Figure, Nets
+
+
+@dataclass(frozen=True)
+class Net:
+    """Sizes of encoder and decoder."""
+
+    latent: Annotated[int, Interval(1, 1024)] = 48
+    """Latent dimensions."""
+    side_path: Literal["dense", "broadcast", "none"] = "dense"
+    """How latent and condition reach each scale of the decoder directly: by weights of every position's own, by one
+    number a channel, or not at all."""
+    bounded: bool = True
+    """Tanh on the posterior's mean and log-variance."""
+    dropout: Annotated[float, Interval(0, 1, open_high=True)] = 0.45
+    """Dropout after each block but the last, of encoder and decoder."""
+    width: Annotated[float, Interval(0, 4, open_low=True)] = 1.0
+    """Factor on all channels and units."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Weights of the loss, per image."""
+
+    weight: Annotated[float, Interval(0, open_low=True)] = 1.0
+    """Weight W of the mean squared error over 43,200 values; β = 43,200 / W."""
+    l2: Annotated[float, Interval(0)] = 0.001
+    """Weight of the sum of squares of all convolution kernels."""
+
+
+@dataclass(frozen=True)
+class Optim:
+    """Adam, its learning rate constant at first, then falling by a factor an epoch."""
+
+    lr: Annotated[float, Interval(0, open_low=True)] = 2e-4
+    """Learning rate at the first step."""
+    decay: Annotated[float, Interval(0)] = 1e-6
+    """Decay of the learning rate a step: lr / (1 + decay·step)."""
+    constant_epochs: Annotated[int, Interval(0)] = 4
+    """First epochs without the factor."""
+    factor: Annotated[float, Interval(0, 1, open_low=True)] = 0.99
+    """Factor on the learning rate with every later epoch."""
+    eps: Annotated[float, Interval(0, open_low=True)] = 1e-7
+    """Adam's epsilon (Keras' default; torch's is 1e-8)."""
+
+
+@dataclass(frozen=True)
+class Settings(RecipeSettings):
+    """Everything that can be set."""
+
+    epochs: Annotated[int, Interval(1)] = 24
+    """Passes over the training data in total, those before a resume included."""
+    net: Net = field(default_factory=Net)
+    loss: Loss = field(default_factory=Loss)
+    optim: Optim = field(default_factory=Optim)
+
+
+VERSIONS = (
+    Version(
+        "baseline",
+        change="the mean over all values weighs as much as the KL: a β-VAE with β = 43,200",
+        reported={"loss": 0.0449},
+        source="reference log",
+    ),
+    Version(
+        "model-2",
+        parent="baseline",
+        change="squared error weighs 500 times as much: β = 86.4",
+        patch={"loss.weight": 500.0},
+        reported={"loss": 18.4235},
+        source="reference log",
+    ),
+    Version(
+        "model-3",
+        parent="model-2",
+        change="110 latent dimensions instead of 48",
+        patch={"net.latent": 110},
+        reported={"loss": 18.7374},
+        source="reference log",
+    ),
+    Version(
+        "logged-best",
+        parent="model-3",
+        change="thirty models later: W = 200,000 (β = 0.216), 231 latent dimensions, a faster and falling rate",
+        patch={
+            "loss.weight": 200_000.0,
+            "net.latent": 231,
+            "optim.lr": 6e-4,
+            "optim.factor": 0.9675,
+        },
+        reported={"loss": 1499.0},
+        source="reference log",
+    ),
+    Version(
+        "sum-mse",
+        parent="baseline",
+        change="W = 43,200: the ELBO itself (β = 1), and no tanh on mean and log-variance; the recommended start",
+        patch={"loss.weight": float(VALUES), "net.bounded": False},
+    ),
+)
+
+
+def nets(settings: Settings) -> dict[str, Any]:
+    """Encoder, decoder, and the values that the conditions take."""
+    from epochal.systems.nets import cvae_faces
+
+    net = settings.net
+    return {
+        "condition": cvae_faces.Condition(),
+        "encoder": cvae_faces.Encoder(net.latent, net.dropout, bounded=net.bounded, width=net.width),
+        "decoder": cvae_faces.Decoder(net.latent, net.dropout, side_path=net.side_path, width=net.width),
+    }
+
+
+def parameter_counts(settings: Settings) -> dict[str, int]:
+    """Weights and biases of the encoder, of the decoder, and of the decoder's side paths among them."""
+    import torch
+
+    with torch.device("meta"):  # shapes only: the largest layer alone would take 500 MB
+        made = nets(settings)
+
+    def count(module: Any) -> int:
+        return sum(p.numel() for p in module.parameters())
+
+    encoder, decoder = made["encoder"], made["decoder"]
+    return {"encoder": count(encoder), "decoder": count(decoder), "side paths": count(decoder.sides)}
+
+
+def parameters_text(settings: Settings) -> str:
+    """The counts in words."""
+    n = parameter_counts(settings)
+    return (
+        f"{n['encoder'] + n['decoder']:,} parameters: encoder {n['encoder']:,}, decoder {n['decoder']:,}, of these "
+        f"{n['side paths']:,} in side paths ({settings.net.side_path})"
+    )
+
+
+def beta(settings: Settings) -> float:
+    """β = 43,200 / W: the weight of the KL beside a Gaussian likelihood with variance 1/2."""
+    return VALUES / settings.loss.weight
+
+
+def build(settings: Settings, nets: Nets, helpers: Mapping[str, Trained] | None = None) -> Task:
+    """Reads the faces, learns which values the conditions take, and says how to train."""
+    import torch
+
+    from epochal.systems.losses import vae
+
+    found = read(settings)
+    train, test = (columns_of(found, split, helpers or {}) for split in ("train", "test"))
+    nets["condition"].fit(torch.from_numpy(train["conditions"]))
+
+    def prepare(batch: Batch) -> Batch:
+        return Batch(x=drawing.pixels(batch["images"]), c=batch["conditions"])
+
+    def loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Any, Mapping[str, Any]]:
+        mean, log_variance = nets["encoder"](batch["x"], batch["c"])
+        y = nets["decoder"](vae.sample(mean, log_variance, rng), batch["c"])
+        mse = (batch["x"] - y).square().mean()
+        kl = vae.gaussian_kl(mean, log_variance).mean()
+        reconstruction = settings.loss.weight * mse
+        return reconstruction + kl, {"reconstruction": reconstruction, "kl": kl, "mse": mse}
+
+    first = watched_of(len(test["conditions"]))
+    watched = Batch({name: torch.from_numpy(test[name][:first].copy()) for name in ("images", "conditions")})
+
+    def validate(nets: Nets, rng: torch.Generator) -> dict[str, Any]:
+        return watch(settings, nets, watched, rng)
+
+    def sample(nets: Nets, rng: torch.Generator) -> ImageGrid:
+        return drawing.moved_grid(nets, rng, columns=5)
+
+    return Task(
+        train={name: train[name] for name in ("images", "conditions")},
+        batch_size=settings.batch_size,
+        prepare=prepare,
+        phases=[
+            Phase(
+                name="cvae",
+                trains=("encoder", "decoder"),
+                loss=loss,
+                l2=settings.loss.l2,
+                optimiser=Optimiser(
+                    "adam", lr=settings.optim.lr, eps=settings.optim.eps, schedule=schedule(settings)
+                ),
+                definition=definition(settings),
+            )
+        ],
+        validate=validate,
+        keep_best=Metric("loss", "lower", "W·mse + KL on the watched images"),
+        sample=sample,
+        data={
+            "name": found.name,
+            "source": found.origin,
+            "drawn": found.drawn,
+            "sha256": found.sha256,
+            "parameters": parameter_counts(settings),
+        },
+        remarks=remarks(settings, nets, train),
+    )
+
+
+WATCHED = 400
+"""The first test images, at most a third of them, watch the training and choose the best epoch; `evaluate` measures on
+the others."""
+
+
+def remarks(settings: Settings, nets: Nets, train: Mapping[str, Array]) -> tuple[str, ...]:
+    """What can be said before the first step: sizes, what β lets survive, and what the penalty weighs."""
+    said = [parameters_text(settings)]
+    if len(train["images"]) > 1:
+        numbers, prospects = measuring.prospects(settings, train, measuring.LOOKED_AT)
+        said += [prospects, measuring.kernel_penalty(settings, nets, numbers["mean_face_mse"])[1]]
+    return tuple(said)
+
+
+def schedule(settings: Settings) -> Any:
+    """Factor on the learning rate: 1 for the first epochs, then `factor` an epoch, and the decay a step."""
+    optim = settings.optim
+
+    def factor(step: int, epoch: int) -> float:
+        falling = max(0, epoch - optim.constant_epochs)
+        return float(optim.factor**falling / (1 + optim.decay * step))
+
+    return factor
+
+
+def definition(settings: Settings) -> str:
+    """The loss as a formula; runs whose formulas differ are not compared by loss."""
+    return (
+        "mean over images of W·mean over 43,200 values of (x - y)² + KL(q(z|x,c) ‖ N(0, I)), "
+        f"W = {measuring.told(settings.loss.weight)} (β = 43,200 / W = {measuring.told(beta(settings))})"
+    )
+
+
+def watch(settings: Settings, nets: Nets, watched: Batch, rng: torch.Generator) -> dict[str, float]:
+    """Loss, its parts and active units on the watched images, z drawn once an image."""
+    from epochal.evidence import metrics as m
+    from epochal.systems.losses import vae
+
+    squares, codes = 0.0, []
+    count = len(watched["conditions"])
+    for start in range(0, count, drawing.CHUNK):
+        x = drawing.pixels(watched["images"][start : start + drawing.CHUNK].to(rng.device))
+        c = watched["conditions"][start : start + drawing.CHUNK].to(rng.device)
+        mean, log_variance = nets["encoder"](x, c)
+        y = nets["decoder"](vae.sample(mean, log_variance, rng), c)
+        squares += float((x - y).square().mean()) * len(x)
+        codes.append((mean, log_variance))
+    latent, mse = m.latent.measure(codes), squares / count
+    reconstruction = settings.loss.weight * mse
+    return {
+        "loss": reconstruction + latent.kl,
+        "reconstruction": reconstruction,
+        "kl": latent.kl,
+        "mse": mse,
+        "active_units": float(latent.active_units),
+    }
+
+
+# --- data
+# --------------------------------------------------------------------------------------------------
+
+WANTED = "faces-folder"
+
+
+def needs(settings: Settings) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Conditions of generated faces are measured by networks trained on the labels of the same images."""
+    return {
+        INSTRUMENT: ("face-conditions", {"data.source": settings.data.source, "data.dir": settings.data.dir})
+    }
+
+
+def needs_to_train(settings: Settings) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The same networks fill in labels that are missing; where none is, nothing is needed."""
+    import numpy as np
+
+    found = read(settings)
+    missing = any(np.isnan(columns["conditions"]).any() for columns in found.splits.values())
+    return needs(settings) if missing else {}
+
+
+def read(settings: Settings) -> Dataset:
+    """The faces that `settings.data` names, as stored."""
+    from epochal.systems import data
+
+    chosen = settings.data
+    return data.load(chosen.source, wanted=WANTED, folder=chosen.dir, limit=chosen.limit)
+
+
+def columns_of(found: Dataset, split: str, helpers: Mapping[str, Trained]) -> dict[str, Array]:
+    """Columns of a split: images (n, 120, 120, 3) uint8, labels (n, 5) as given, and conditions (n, 5) float32, which
+    are the labels where there are any, else what the helper measures.
+
+    Raises:
+        EpochalError: labels are missing and there is no helper.
+    """
+    import numpy as np
+
+    from epochal.errors import EpochalError
+
+    images, labels = (found.splits[split][name] for name in ("images", "conditions"))
+    given = np.array(labels, dtype=np.float32)
+    rows = np.flatnonzero(np.isnan(given).any(axis=1))
+    if len(rows):
+        if INSTRUMENT not in helpers:
+            raise EpochalError(
+                f"{len(rows):,} of {len(given):,} {split} images of {found.name} lack a condition.",
+                hint="Label them all, or train by `epochal run`, which lets face-conditions fill them in.",
+            )
+        measured = measuring.measured_conditions(helpers, images[rows])
+        given[rows] = np.where(np.isnan(given[rows]), measured, given[rows])
+    return {"images": images, "conditions": given, "labels": labels}
+
+
+# --- measuring
+# --------------------------------------------------------------------------------------------------
+
+METRICS = (
+    Metric("mse", "lower", "mean over test images and 43,200 values of (x - y)²", margin=2e-4),
+    Metric("psnr", "higher", "dB, mean over test images", margin=0.1),
+    Metric("kl", "lower", "nats an image, on test images", margin=0.5),
+    Metric("active_units", "higher", "latents with Var_x E[z|x] > 0.01", margin=1),
+    Metric(
+        "sex_accuracy", "higher", "share of generated faces measured to be of the sex asked for", margin=0.01
+    ),
+    *(
+        Metric(f"{axis}_r2", "higher", f"R² of measured against asked {what} of generated faces", margin=0.01)
+        for axis, what in (("hair", "hair darkness"), ("mouth", "mouth openness"), ("eyes", "eye openness"))
+    ),
+    *(
+        Metric(f"{axis}_mae", "lower", f"mean |measured - asked| {what} of generated faces", margin=0.01)
+        for axis, what in (
+            ("sex", "p(male)"),
+            ("hair", "hair darkness"),
+            ("mouth", "mouth openness"),
+            ("eyes", "eye openness"),
+        )
+    ),
+    Metric(
+        "cross_talk",
+        "lower",
+        "largest mean |change of another measured condition| / change asked of the one that is moved",
+        margin=0.01,
+    ),
+)
+
+
+def evaluate(trained: Trained, split: str) -> dict[str, float | str]:
+    """Reconstruction and latent code on a split, directions that were to survive, and fidelity of generated faces.
+
+    Of the test images those count that did not watch the training; these are the split "validation".
+    """
+    found = read(trained.settings)
+    columns = columns_of(found, "train" if split == "train" else "test", trained.helpers)
+    if split == "train":
+        columns = {name: measuring.spaced(column, measuring.EXAMINED) for name, column in columns.items()}
+    else:
+        first = watched_of(len(columns["conditions"]))
+        part = slice(first, None) if split == "test" else slice(first)
+        columns = {name: column[part] for name, column in columns.items()}
+    rebuilt = measuring.rebuilding(trained, columns)
+    train = columns_of(found, "train", trained.helpers)
+    active = int(rebuilt["active_units"])
+    directions, posterior = measuring.prospects(trained.settings, train, measuring.EXAMINED, active)
+    penalty, said = measuring.kernel_penalty(
+        trained.settings, trained.nets, directions["mean_face_mse"], rebuilt["mse"]
+    )
+    obeyed, instrument = measuring.fidelity(trained, columns["images"], columns["labels"])
+    if found.name == "drawn-faces":
+        obeyed["instrument_cross_talk"] = measuring.instrument_response(trained).cross_talk
+    words = {"posterior": posterior, "penalty": said, "instrument": instrument}
+    return {**rebuilt, **directions, **penalty, **obeyed, **words}
+
+
+def watched_of(count: int) -> int:
+    """How many of the test images watch the training."""
+    return min(WATCHED, max(1, count // 3))
+
+
+# --- figures
+# --------------------------------------------------------------------------------------------------
+
+
+def figures(trained: Trained) -> dict[str, Figure]:
+    """Conditions at one latent vector, interpolation, reconstructions, and the directions that β lets survive."""
+    import torch
+
+    nets, device = trained.nets, trained.device
+    found = read(trained.settings)
+    test = found.splits["test"]
+    chosen = slice(watched_of(len(test["conditions"])), None)
+    images = torch.from_numpy(measuring.spaced(test["images"][chosen], 8)).to(device)
+    given = torch.from_numpy(measuring.spaced(test["conditions"][chosen], 8)).to(device)
+    c = torch.where(given.isnan(), nets["condition"].middle, given)
+    pairs = len(images) // 2 * 2
+    drawn: dict[str, Figure] = {
+        "conditions": drawing.condition_grid(nets, torch.Generator(device).manual_seed(trained.seed)),
+        "moved": drawing.moved_grid(nets, torch.Generator(device).manual_seed(trained.seed), columns=8),
+        "reconstructions": drawing.reconstructions(nets, images, c),
+    }
+    if len(found.splits["train"]["images"]) > 1:
+        drawn["directions"] = measuring.directions_figure(trained.settings.loss.weight, found.splits["train"])
+    if pairs:
+        drawn["interpolation"] = drawing.interpolation(nets, images[:pairs], c[:pairs], columns=8)
+    return drawn
+
+
+RECIPE = Recipe(
+    name="cvae-faces",
+    summary="conditional VAE: a face of a chosen sex, hair darkness, mouth and eyes",
+    settings=Settings,
+    versions=VERSIONS,
+    nets=nets,
+    build=build,
+    metrics=METRICS,
+    evaluate=evaluate,
+    needs=needs,
+    needs_to_train=needs_to_train,
+    generate=drawing.generate,
+    request=drawing.Request,
+    figures=figures,
+    data="a folder of faces and its CSV; drawn faces offline",
+    sources=("drawn-faces", "faces-folder"),
+    minutes=300.0,
+)

@@ -1,0 +1,407 @@
+"""cvae-faces: its lineage, its loss, what β is said to let survive, missing labels, and end to end on drawn faces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from epochal import settings as settings_room
+from epochal.errors import EpochalError, UsageError
+from epochal.journal import Run
+from epochal.systems import data, recipes
+from epochal.systems.data import faces_drawn
+from epochal.systems.data.dataset import Dataset
+from epochal.systems.recipes import _faces_drawing, _faces_measuring, cvae_faces, face_conditions
+from epochal.training import engine
+from epochal.training.task import Batch, Trained
+
+RECIPE = cvae_faces.RECIPE
+TINY = {"data.source": "drawn-faces", "net.width": 0.05, "net.latent": 4}
+
+
+@pytest.fixture(scope="module")
+def few() -> Dataset:
+    """The first drawn faces of each split, drawn for these tests alone."""
+    splits = {
+        split: {"images": faces_drawn.draw_rows(split, 0, n), **faces_drawn.columns(split, n)}
+        for split, n in (("train", 40), ("test", 12))
+    }
+    return Dataset("drawn-faces", "drawn for a test", True, "0" * 64, (), splits)
+
+
+@pytest.fixture(autouse=True)
+def only_these(few: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is loaded, it is these faces."""
+    monkeypatch.setattr(data, "load", lambda *_, **__: few)
+
+
+def settings_of(version: str, **patch: Any) -> Any:
+    """A version's settings for small networks, with changes by dotted key, `__` for the dot."""
+    changes = TINY | {key.replace("__", "."): value for key, value in patch.items()}
+    return settings_room.apply(recipes.settings_of(RECIPE, version), changes)
+
+
+def task_of(version: str, **patch: Any) -> tuple[Any, Any]:
+    """A version's task and its networks, from one seed."""
+    settings = settings_of(version, **patch)
+    torch.manual_seed(0)
+    nets = RECIPE.nets(settings)
+    return RECIPE.build(settings, nets), nets
+
+
+def batch_of(task: Any, count: int = 8) -> Batch:
+    """The first images of a task's training set, prepared."""
+    prepared: Batch = task.prepare(
+        Batch({name: torch.as_tensor(column[:count]) for name, column in task.train.items()})
+    )
+    return prepared
+
+
+# --- lineage -------------------------------------------------------------------------------------------------------
+
+
+def test_the_versions_are_the_sheets() -> None:
+    """Latent dimensions, W, tanh, learning rate and reported losses; `run` takes the recommended start."""
+    in_force = {v.name: recipes.settings_of(RECIPE, v.name) for v in RECIPE.versions}
+    found = {
+        name: (s.net.latent, s.loss.weight, s.net.bounded, s.optim.lr, s.optim.factor)
+        for name, s in in_force.items()
+    }
+    assert found == {
+        "baseline": (48, 1.0, True, 2e-4, 0.99),
+        "model-2": (48, 500.0, True, 2e-4, 0.99),
+        "model-3": (110, 500.0, True, 2e-4, 0.99),
+        "logged-best": (231, 200_000.0, True, 6e-4, 0.9675),
+        "sum-mse": (48, 43_200.0, False, 2e-4, 0.99),
+    }
+    for s in in_force.values():
+        assert (s.epochs, s.batch_size, s.net.dropout, s.net.side_path) == (24, 32, 0.45, "dense")
+        assert (s.loss.l2, s.optim.decay, s.optim.constant_epochs, s.net.width) == (0.001, 1e-6, 4, 1.0)
+    assert {v.name: v.parent for v in RECIPE.versions} == {
+        "baseline": None,
+        "model-2": "baseline",
+        "model-3": "model-2",
+        "logged-best": "model-3",
+        "sum-mse": "baseline",
+    }
+    assert {v.name: v.reported.get("loss") for v in RECIPE.versions} == {
+        "baseline": 0.0449,
+        "model-2": 18.4235,
+        "model-3": 18.7374,
+        "logged-best": 1499,
+        "sum-mse": None,
+    }
+    assert RECIPE.versions[-1].name == "sum-mse"
+
+
+def test_losses_of_different_weight_do_not_compare() -> None:
+    """The formula names W and the β that it makes; only versions of one W share it."""
+    texts = {v.name: cvae_faces.definition(recipes.settings_of(RECIPE, v.name)) for v in RECIPE.versions}
+    assert len(set(texts.values())) == 4 and texts["model-2"] == texts["model-3"]
+    for version, said in {
+        "baseline": "W = 1 (β = 43,200 / W = 43,200)",
+        "model-2": "W = 500 (β = 43,200 / W = 86.4)",
+        "sum-mse": "W = 43,200 (β = 43,200 / W = 1)",
+        "logged-best": "W = 200,000 (β = 43,200 / W = 0.216)",
+    }.items():
+        assert said in texts[version]
+
+
+@pytest.mark.parametrize(
+    ("side_path", "said"),
+    [
+        (
+            "dense",
+            "72,600,879 parameters: encoder 17,263,152, decoder 55,337,727, of these 48,114,000 in side",
+        ),
+        (
+            "broadcast",
+            "24,503,079 parameters: encoder 17,263,152, decoder 7,239,927, of these 16,200 in side",
+        ),
+        ("none", "24,486,879 parameters: encoder 17,263,152, decoder 7,223,727, of these 0 in side"),
+    ],
+)
+def test_the_counts_of_parameters_are_said(side_path: str, said: str) -> None:
+    """Of each way of the side paths, at the full size; the counts are held to hand-made ones by the networks' tests."""
+    settings = settings_room.apply(recipes.settings_of(RECIPE, "baseline"), {"net.side_path": side_path})
+    assert cvae_faces.parameters_text(settings).startswith(said)
+
+
+# --- training ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("version", "weight"), [("baseline", 1), ("model-2", 500), ("sum-mse", 43_200)])
+def test_the_loss_is_the_sheets_formula(version: str, weight: float) -> None:
+    """W times the mean over 43,200 values plus KL (torch.distributions), averaged over images."""
+    from torch.distributions import Normal, kl_divergence
+
+    task, nets = task_of(version, net__dropout=0.0)
+    batch = batch_of(task)
+    (phase,) = task.phases
+    with torch.no_grad():
+        loss, parts = phase.loss(nets, batch, torch.Generator().manual_seed(3))
+        mean, log_variance = nets["encoder"](batch["x"], batch["c"])
+        noise = torch.empty_like(mean).normal_(generator=torch.Generator().manual_seed(3))
+        y = nets["decoder"](mean + (0.5 * log_variance).exp() * noise, batch["c"]).double().numpy()
+    x = task.train["images"][:8].transpose(0, 3, 1, 2) / 255.0
+    posterior = Normal(mean.double(), (0.5 * log_variance.double()).exp())
+    kl = float(kl_divergence(posterior, Normal(0.0, 1.0)).sum(1).mean())
+    mse = ((x - y) ** 2).mean()
+    assert float(parts["mse"]) == pytest.approx(mse, rel=1e-4)
+    assert float(parts["kl"]) == pytest.approx(kl, rel=1e-4)
+    assert float(loss) == pytest.approx(weight * mse + kl, rel=1e-4)
+    assert batch["c"].numpy() == pytest.approx(task.train["conditions"][:8])
+
+
+def test_penalty_and_learning_rate_are_the_sheets() -> None:
+    """0.001·Σw² over the eight convolution kernels alone; Adam 2e-4 with decay 1e-6 a step, constant for four epochs,
+    then 0.99 an epoch."""
+    task, nets = task_of("baseline")
+    (phase,) = task.phases
+    named = {f"{net}.{name}": p for net in phase.trains for name, p in nets[net].named_parameters()}
+    assert phase.l2 == 0.001
+    assert {name for name, p in named.items() if phase.l2_on(name, tuple(p.shape))} == {
+        *(f"encoder.conv{i}.weight" for i in (1, 2, 3, 4)),
+        *(f"decoder.{name}.weight" for name in ("up1", "up2", "up3", "out")),
+    }
+    optimiser = phase.optimiser
+    assert (optimiser.name, optimiser.lr, optimiser.eps) == ("adam", 2e-4, 1e-7)
+    assert optimiser.schedule is not None
+    factors = [optimiser.schedule(0, epoch) for epoch in (1, 4, 5, 24)]
+    assert factors == pytest.approx([1, 1, 0.99, 0.99**20])
+    assert optimiser.schedule(1_000_000, 1) == pytest.approx(0.5)
+
+
+def test_images_stay_bytes_until_the_batch() -> None:
+    """The engine is given the stored uint8 images themselves: as floats they would take 2.9 GB."""
+    task, _ = task_of("baseline")
+    assert task.train["images"].dtype == np.uint8
+    assert np.shares_memory(task.train["images"], data.load("drawn-faces").splits["train"]["images"])
+    assert set(task.train) == {"images", "conditions"}
+
+
+# --- what β lets survive -------------------------------------------------------------------------------------------
+
+
+def test_a_run_says_at_its_start_what_to_expect() -> None:
+    """Parameters, β with the directions that can survive, and the penalty beside the picture. At W = 1 nothing
+    survives and the penalty begins far above all that the picture can gain; at W = 43,200 neither holds."""
+    said = {}
+    for version in ("baseline", "sum-mse"):
+        task, _ = task_of(version, net__width=0.2)
+        said[version] = " | ".join(task.remarks)
+    assert "β = 43,200 / W = 43,200 / 1 = 43,200, 4 latent" in said["baseline"]
+    assert "exceeds 43,200 / (2W) = 21,600: 0 of the images', 0 of what" in said["baseline"]
+    assert "the penalty, not the picture, is what training reduces" in said["baseline"]
+    assert "exceeds 43,200 / (2W) = 0.5: 3" in said["sum-mse"]  # of 39 that 40 images can have
+    assert "the penalty, not" not in said["sum-mse"]
+
+
+def test_glorots_penalty_is_what_a_fresh_network_has() -> None:
+    """The formula for the penalty at the start (0.39 at full size, as the sheet has it) is that of drawn weights."""
+    full = recipes.settings_of(RECIPE, "baseline")
+    with torch.device("meta"):
+        nets = RECIPE.nets(full)
+    assert "begins at 0.394," in _faces_measuring.kernel_penalty(full, nets, 0.05)[1]
+    settings = settings_of("baseline", net__width=0.5)
+    torch.manual_seed(0)
+    numbers, text = _faces_measuring.kernel_penalty(settings, RECIPE.nets(settings), 0.05, 0.04)
+    begins = float(text.split("begins at ")[1].split(",")[0])
+    assert numbers["l2_penalty"] == pytest.approx(begins, rel=0.02)
+    assert numbers["picture_term"] == 0.04
+
+
+# --- missing labels ------------------------------------------------------------------------------------------------
+
+
+def test_missing_labels_are_filled_and_given_ones_kept(few: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where labels are missing is face-conditions asked for; then its answers stand in the empty places alone."""
+    settings = settings_of("baseline")
+    assert cvae_faces.needs_to_train(settings) == {}
+    train = dict(few.splits["train"])
+    given = train["conditions"].copy()
+    given[3, 2] = given[7, :2] = np.nan
+    holes = replace(few, splits={**few.splits, "train": train | {"conditions": given}})
+    monkeypatch.setattr(data, "load", lambda *_, **__: holes)
+    asked = cvae_faces.needs_to_train(settings)
+    assert asked == cvae_faces.needs(settings) and asked["instrument"][0] == "face-conditions"
+    nets = RECIPE.nets(settings)
+    with pytest.raises(EpochalError, match=r"2 of 40 train images of drawn-faces lack a condition"):
+        RECIPE.build(settings, nets)
+    monkeypatch.setattr(
+        face_conditions, "conditions_of", lambda trained, images: np.full((len(images), 5), 0.25, np.float32)
+    )
+    helper = Trained(settings, {})
+    task = RECIPE.build(settings, nets, helpers={"instrument": helper})
+    filled = task.train["conditions"]
+    assert filled[3, 2] == filled[7, 0] == filled[7, 1] == 0.25
+    untouched = ~np.isnan(given)
+    assert np.array_equal(filled[untouched], given[untouched])
+    assert np.isnan(holes.splits["train"]["conditions"]).sum() == 3, "the source's own column is left alone"
+
+
+# --- end to end ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(few: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Run, Trained]]:
+    """sum-mse, small, after three epochs on 40 drawn faces, as the verb `run` trains it, and what `load` gives."""
+    from epochal import api
+
+    home = tmp_path_factory.mktemp("faces")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "load", lambda *_, **__: few)
+        patch.setenv("EPOCHAL_CACHE", str(home / "cache"))
+        (run,) = api.run(
+            "cvae-faces",
+            "sum-mse",
+            patch=TINY | {"epochs": 3, "batch_size": 8, "optim.lr": 2e-3},
+            precision="float32",
+            threads=1,
+            lab=home / "lab",
+            show=False,
+        )
+        yield run, engine.load(RECIPE, run, device="cpu")
+
+
+def test_it_trains_end_to_end(trained: tuple[Run, Trained]) -> None:
+    """The loss falls; console and record say sizes and what to expect; all figures are drawn."""
+    run, _ = trained
+    assert (run.status, run.meta["epochs_done"], run.meta["steps_done"]) == ("finished", 3, 15)
+    losses = [value for _, value in run.epoch_values()["loss"]]
+    assert losses[-1] < 0.7 * losses[0]
+    assert set(run.epoch_values()) == {"loss", "reconstruction", "kl", "mse", "l2"}
+    assert set(run.epoch_values("validation")) == {"loss", "reconstruction", "kl", "mse", "active_units"}
+    assert set(run.meta["data"]["parameters"]) == {"encoder", "decoder", "side paths"}
+    console = (run.path / "console.log").read_text("utf-8")
+    assert "β = 43,200 / W = 43,200 / 43,200 = 1, 4 latent dimensions" in console
+    assert "in side paths (dense)" in console
+    stems = {"conditions", "moved", "interpolation", "reconstructions", "directions"}
+    assert stems <= {file.stem for file in run.figures_dir.iterdir()}
+
+
+class Exact:
+    """A generator and an instrument that are perfect: the picture's first pixels are its conditions."""
+
+    @staticmethod
+    def drawn(nets: Any, z: Any, c: Any) -> Any:
+        """Faces whose first five red pixels are the conditions, in 255ths."""
+        images = np.zeros((len(c), 120, 120, 3), np.uint8)
+        images[:, 0, :5, 0] = (c.cpu().numpy() * 255).round()
+        return images
+
+    @staticmethod
+    def conditions_of(trained: Any, images: Any) -> Any:
+        """What those pixels say."""
+        return images[:, 0, :5, 0].astype(np.float32) / 255
+
+
+def test_evaluate_measures_what_is_promised(
+    trained: tuple[Run, Trained], few: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers for every metric and the report line; a perfect generator read by a perfect instrument has R² 1 and no
+    cross-talk, and the instrument's own errors are those on the test images."""
+    monkeypatch.setattr(_faces_drawing, "drawn", Exact.drawn)
+    monkeypatch.setattr(face_conditions, "conditions_of", Exact.conditions_of)
+    monkeypatch.setattr(faces_drawn, "draw", lambda c, persons: Exact.drawn(None, None, torch.from_numpy(c)))
+    model = replace(trained[1], helpers={"instrument": trained[1]})
+    evaluate: Any = RECIPE.evaluate
+    with torch.no_grad():
+        found = evaluate(model, "test")
+    assert {metric.name for metric in RECIPE.metrics} <= set(found)
+    for axis in ("sex", "hair", "mouth", "eyes"):
+        assert found[f"{axis}_mae"] < 0.003 and found[f"{axis}_r2"] > 0.999
+        assert found[f"{axis}_moves_{axis}"] == pytest.approx(1, abs=0.01)
+    assert found["sex_accuracy"] == 1
+    assert found["cross_talk"] < 0.01 and found["instrument_cross_talk"] < 0.01
+    test = {name: column[4:] for name, column in few.splits["test"].items()}  # a third of 12 watched
+    expected = np.abs(Exact.conditions_of(None, test["images"]) - test["conditions"]).mean(0)
+    assert found["instrument_hair_mae"] == pytest.approx(expected[2], rel=1e-5)
+    assert found["posterior"].startswith("β = 43,200 / W = 43,200 / 43,200 = 1, active units ")
+    assert found["posterior"].endswith("(40 training images)")
+    assert "now L2 is" in found["penalty"] and "8 images" in found["instrument"]
+
+    x = torch.from_numpy(test["images"]).permute(0, 3, 1, 2) / 255
+    c = torch.from_numpy(test["conditions"])
+    with torch.no_grad():
+        y = model.nets["decoder"](model.nets["encoder"](x, c)[0], c)
+    assert found["mse"] == pytest.approx(float((x - y).square().mean()), rel=1e-4)
+
+
+def test_cross_talk_is_found(trained: tuple[Run, Trained], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A generator that opens the mouth by 0.3 of what it opens the eyes has that cross-talk."""
+
+    def leaking(nets: Any, z: Any, c: Any) -> Any:
+        c = c.clone()
+        c[:, 3] = 0.7 * c[:, 3] + 0.3 * c[:, 4]
+        return Exact.drawn(nets, z, c)
+
+    monkeypatch.setattr(_faces_drawing, "drawn", leaking)
+    monkeypatch.setattr(face_conditions, "conditions_of", Exact.conditions_of)
+    model = replace(trained[1], helpers={"instrument": trained[1]})
+    images = np.zeros((2, 120, 120, 3), np.uint8)
+    numbers, _ = _faces_measuring.fidelity(model, images, np.eye(2, 5, dtype=np.float32))
+    assert numbers["eyes_moves_mouth"] == pytest.approx(0.3, abs=0.02)
+    assert numbers["mouth_moves_mouth"] == pytest.approx(0.7, abs=0.02)
+    assert numbers["cross_talk"] == numbers["eyes_moves_mouth"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "shape", "title"),
+    [
+        ({}, (2, 8, 120, 120, 3), "8 faces, each as both sexes"),
+        ({"sex": "male", "n": 1}, (1, 1, 120, 120, 3), "1 face, male"),
+        ({"sex": "female", "hair": 0.9, "eyes": 0, "n": 10}, (2, 8, 120, 120, 3), "female, hair 0.9, eyes 0"),
+        ({"n": 20}, (6, 8, 120, 120, 3), "20 faces"),
+    ],
+)
+def test_generate(
+    trained: tuple[Run, Trained], request_: dict[str, Any], shape: tuple[int, ...], title: str
+) -> None:
+    """So many faces of what is asked for, each as both sexes where none is; the seed decides."""
+    generate: Any = RECIPE.generate
+    asked = _faces_drawing.Request(**request_)
+    grid = generate(trained[1], asked)
+    assert grid.images.shape == shape and grid.images.dtype == np.uint8 and title in grid.title
+    assert np.array_equal(grid.images, generate(trained[1], asked).images)
+    assert not np.array_equal(grid.images, generate(trained[1], replace(asked, seed=1)).images)
+
+
+def test_a_picture_is_rebuilt_and_moved(trained: tuple[Run, Trained], few: Dataset, tmp_path: Path) -> None:
+    """Picture, reconstruction, and each condition moved in a row; without its sex, a wrong file or one that is not
+    square, wrong usage is said."""
+    generate: Any = RECIPE.generate
+    Image.fromarray(few.splits["test"]["images"][0]).save(tmp_path / "face.png")
+    Image.new("RGB", (50, 60)).save(tmp_path / "tall.png")
+    (tmp_path / "no.png").write_text("no picture")
+    asked = _faces_drawing.Request(reconstruct=str(tmp_path / "face.png"), sex="male")
+    grid = generate(trained[1], asked)
+    assert grid.images.shape == (4, 7, 120, 120, 3) and len(grid.rows) == 4
+    assert all(np.array_equal(row[0], few.splits["test"]["images"][0]) for row in grid.images)
+    for wrong, said in (
+        (replace(asked, sex=None), "what the picture shows"),
+        (replace(asked, reconstruct=str(tmp_path / "none.png")), "no picture"),
+        (replace(asked, reconstruct=str(tmp_path / "tall.png")), "50x60 pixels, not square"),
+        (replace(asked, reconstruct=str(tmp_path / "no.png")), "no.png"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            generate(trained[1], wrong)
+
+
+def test_moving_a_condition_moves_nothing_else(trained: tuple[Run, Trained]) -> None:
+    """In what the decoder is given, that is: sex as a pair that adds up to one, every other condition alone."""
+    condition = trained[1].nets["condition"]
+    c = torch.rand(3, 5)
+    for axis, columns in (("sex", [0, 1]), ("hair", [2]), ("mouth", [3]), ("eyes", [4])):
+        low, high = (_faces_drawing.with_end(condition, c, axis, end) for end in (0, 1))
+        others = [i for i in range(5) if i not in columns]
+        assert torch.equal(low[:, others], c[:, others]) and torch.equal(high[:, others], c[:, others])
+        assert (high[:, columns[0]] > low[:, columns[0]]).all()
+    assert torch.equal(_faces_drawing.with_end(condition, c, "sex", 1)[:, :2], torch.tensor([[1.0, 0.0]] * 3))
