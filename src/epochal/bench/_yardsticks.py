@@ -34,12 +34,24 @@ class Yardstick:
         return tuple(side for side in SIDES if side in self.programs or side == "epochal")
 
 
+_FACES = {"latent": 48, "weight": 500.0, "bounded": True}
 _CIFAR10 = {"plain": "plain_pytorch_cifar.py"}
 YARDSTICKS = {
     "cvae-digits": Yardstick(
         {"model-2": {}}, {"plain": "plain_pytorch_cvae.py", "lightning": "lightning_cvae.py"}
     ),
     # Steps of a third of a second to several seconds.
+    "cvae-faces": Yardstick(
+        {
+            "sum-mse": _FACES | {"weight": 43_200.0, "bounded": False},
+            "model-2": _FACES,
+            "model-3": _FACES | {"latent": 110},
+        },
+        {"plain": "plain_pytorch_cvae_faces.py"},
+        steps=4,
+        rounds=5,
+        warm_up=10,
+    ),
     "vgg16-cifar10": Yardstick(
         {"log": {"network": "vgg16"}, "bn": {"network": "vgg16-bn"}}, _CIFAR10, steps=4, rounds=5, warm_up=10
     ),
