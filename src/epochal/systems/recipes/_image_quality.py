@@ -29,7 +29,12 @@ SAMPLES = 10_000
 """Generated images that are measured, and real ones that they are compared with."""
 
 METRICS = (
-    Metric("fd", "lower", "FD-image-features: Fréchet distance of features of samples and real images", by=EXTRACTOR),
+    Metric(
+        "fd",
+        "lower",
+        "FD-image-features: Fréchet distance of features of samples and real images",
+        by=EXTRACTOR,
+    ),
     Metric(
         "kid",
         "lower",
@@ -39,7 +44,9 @@ METRICS = (
     Metric(
         "precision", "higher", "share of samples among real images (3 neighbours)", margin=0.01, by=EXTRACTOR
     ),
-    Metric("recall", "higher", "share of real images among samples (3 neighbours)", margin=0.01, by=EXTRACTOR),
+    Metric(
+        "recall", "higher", "share of real images among samples (3 neighbours)", margin=0.01, by=EXTRACTOR
+    ),
     Metric(
         "density",
         "higher",
@@ -54,45 +61,6 @@ METRICS = (
         margin=0.01,
         by=EXTRACTOR,
     ),
-    Metric("swd", "lower", "sliced Wasserstein distance of pyramid patches, x 1,000, without a network"),
-)
-
-
-def needs(settings): return {**image_quality.needs(settings.data, "cifar10")}
-
-def evaluate(trained, split):
-    found = data.load(…)
-    real, other, what = image_quality.real_images(found, split)
-    eye = image_quality.extractor(trained)
-    q = quality(real, batches_of_samples(), eye, other_real=other)   # epochal.evidence.metrics.image_quality
-    return {…, **q.metrics()}                                         # or image_quality.measured(…) for all of it
-"""
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
-from epochal.training.task import ImageGrid, Metric
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from epochal.evidence.metrics.extractor import Extractor
-    from epochal.settings.common import DataSettings
-    from epochal.systems.data import Dataset
-    from epochal.training.task import Array, Trained
-
-EXTRACTOR = "extractor"
-SAMPLES = 10_000
-"""Generated images that are measured, and real ones that they are compared with."""
-
-METRICS = (
-    Metric("fd", "lower", "FD-image-features: Fréchet distance of features of samples and real images"),
-    Metric("kid", "lower", "kernel distance (unbiased MMD², cubic) of the same features; 0: no difference"),
-    Metric("precision", "higher", "share of samples among real images (3 neighbours)", margin=0.01),
-    Metric("recall", "higher", "share of real images among samples (3 neighbours)", margin=0.01),
-    Metric("density", "higher", "how densely real images lie where samples do (5 neighbours)", margin=0.02),
-    Metric("coverage", "higher", "share of real images with a sample nearby (5 neighbours)", margin=0.01),
     Metric("swd", "lower", "sliced Wasserstein distance of pyramid patches, x 1,000, without a network"),
 )
 
