@@ -21,7 +21,7 @@ class Response:
         n: latent vectors that each condition was moved at.
         matrix: shape (k, k); [i, j] is the mean over latent vectors of |change of measured j| / requested change of
             i. A perfect generator and instrument give the identity matrix.
-        cross_talk: the largest entry off the diagonal.
+        cross_talk: the largest entry off the diagonal; near 0 also where no condition moves anything.
     """
 
     n: int

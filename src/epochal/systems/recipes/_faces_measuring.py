@@ -155,7 +155,7 @@ def fidelity(trained: Trained, images: Array, labels: Array) -> tuple[dict[str, 
             numbers[f"{moved}_moves_{other}"] = float(found.matrix[i, j])
 
     numbers |= _errors(measured_conditions(trained.helpers, images), labels, "instrument_")
-    return numbers, f"face-conditions; its own errors on {len(images):,} images, not generated: instrument"
+    return numbers, f"face-conditions; the instrument's own errors are on {len(images):,} images of the split"
 
 
 def instrument_response(trained: Trained) -> Response:

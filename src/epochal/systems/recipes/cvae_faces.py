@@ -377,7 +377,8 @@ METRICS = (
     Metric(
         "cross_talk",
         "lower",
-        "largest mean |change of another measured condition| / change asked of the one that is moved",
+        "largest mean |change of another measured condition| / change asked of the one that is moved; near 0 "
+        "also where no condition moves anything: read it beside R²",
         margin=0.01,
     ),
 )
