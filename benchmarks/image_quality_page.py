@@ -414,7 +414,7 @@ def cost(page: Page) -> None:
 
 
 def table(page: Page, one: Bench, name: str, what: Callable[[float], str]) -> None:
-    page.say("", f"{one.title}:", "")
+    page.say(*([""] if page.lines[-1] else []), f"{one.title}:", "")
     rows = []
     for much, q in one.measured[name].items():
         shares = (f"{v:.3f}" for v in (q.precision, q.recall, q.density, q.coverage))
