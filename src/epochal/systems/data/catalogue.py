@@ -20,6 +20,7 @@ from epochal.systems.data.cells import CELLS, STAINED_CELLS, TISSUE
 from epochal.systems.data.cifar10 import CIFAR10
 from epochal.systems.data.faces_drawn import DRAWN_FACES
 from epochal.systems.data.faces_folder import FACES_FOLDER
+from epochal.systems.data.faces_small import DRAWN_FACES_64, FACES_SFHQ
 from epochal.systems.data.glyphs import GLYPHS
 from epochal.systems.data.membranes import MEMBRANES
 from epochal.systems.data.mnist import FASHION_MNIST, MNIST
@@ -34,6 +35,7 @@ SOURCES: dict[str, Source] = {
         *(MNIST, FASHION_MNIST, GLYPHS, CIFAR10, SHAPES),
         DRAWN_FACES,
         FACES_FOLDER,
+        *(FACES_SFHQ, DRAWN_FACES_64),
         *(NUCLEI, CELLS, MEMBRANES, TISSUE, VOC2012, STAINED_CELLS),
     )
 }

@@ -225,7 +225,7 @@ def figures(trained: Trained) -> dict[str, Figure]:
         "interpolations": interpolations(trained, found, rows=8, steps=10, seed=trained.seed),
         "reconstructions": reconstructions(trained, found),
     }
-    if "labels" in found.splits["test"]:
+    if "labels" in found.splits["test"] and trained.settings.net.latent > 1:
         drawn_["codes"] = plane_of_codes(trained, found)
     return drawn_
 
@@ -261,9 +261,7 @@ def plane_of_codes(trained: Trained, found: Dataset, n: int = 1500) -> Curves:
             .numpy()
         )
     axes: Sequence[str] = ("first latent", "second latent")
-    if z.shape[1] == 1:
-        z, axes = np.concatenate([z, np.zeros_like(z)], axis=1), ("latent", "")
-    elif z.shape[1] > 2:
+    if z.shape[1] > 2:
         z = z - z.mean(0)
         _, values, directions = np.linalg.svd(z, full_matrices=False)
         shares = 100 * values**2 / (values**2).sum()
@@ -276,6 +274,6 @@ def plane_of_codes(trained: Trained, found: Dataset, n: int = 1500) -> Curves:
         },
         title=f"Codes of {len(z):,} test images by label",
         x_axis=axes[0],
-        y_axis=axes[1] or "nothing: one latent only",
+        y_axis=axes[1],
         dots=True,
     )

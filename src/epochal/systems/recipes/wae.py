@@ -201,6 +201,6 @@ RECIPE = Recipe(
     request=samples.Request,
     figures=samples.figures,
     data="MNIST, CIFAR-10 or faces; drawn glyphs offline",
-    sources=("mnist", "cifar10"),
+    sources=("mnist", "cifar10", "faces-sfhq"),
     minutes=6.0,
 )
