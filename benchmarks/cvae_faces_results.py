@@ -137,7 +137,7 @@ def parameters(page: Page) -> None:
         for side_path in ("dense", "broadcast", "none"):
             own = recipes.settings_of(cvae_faces.RECIPE, version)
             n = cvae_faces.parameter_counts(settings_room.apply(own, {"net.side_path": side_path}))
-            row = (own.net.latent, side_path, n["encoder"], n["decoder"], n["side paths"])
+            row = (own.net.latent, side_path, n["encoder"], n["decoder"], n["decoder's side paths"])
             if row not in rows:
                 rows.append(row)
     page.table(

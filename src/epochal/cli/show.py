@@ -75,6 +75,7 @@ def _print_facts(about: dict[str, Any]) -> None:
         "changed": ", ".join(describe(changed)) or None,
         "forks": ", ".join(about["forks"]) or None,
         "data": f"{data.get('name', '?')}{' (drawn)' if data.get('drawn') else ''}" if data else None,
+        "parameters": ", ".join(f"{net} {n:,}" for net, n in data.get("parameters", {}).items()) or None,
         "device": ", ".join(filter(None, (about["device"], about["precision"]))) or None,
         "loss": _loss(about) or None,
         "settings": settings,

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from epochal import settings as settings_room
+from epochal.cli import main
 from epochal.errors import EpochalError, UsageError
 from epochal.journal import Run
 from epochal.systems import data, recipes
@@ -271,18 +272,25 @@ def trained(few: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield run, engine.load(RECIPE, run, device="cpu")
 
 
-def test_it_trains_end_to_end(trained: tuple[Run, Trained]) -> None:
-    """The loss falls; console and record say sizes and what to expect; all figures are drawn."""
+def test_it_trains_end_to_end(trained: tuple[Run, Trained], capsys: pytest.CaptureFixture[str]) -> None:
+    """The loss falls; console, record and `show` say sizes, the console what to expect; all figures are drawn."""
     run, _ = trained
     assert (run.status, run.meta["epochs_done"], run.meta["steps_done"]) == ("finished", 3, 15)
     losses = [value for _, value in run.epoch_values()["loss"]]
     assert losses[-1] < 0.7 * losses[0]
     assert set(run.epoch_values()) == {"loss", "reconstruction", "kl", "mse", "l2"}
     assert set(run.epoch_values("validation")) == {"loss", "reconstruction", "kl", "mse", "active_units"}
-    assert set(run.meta["data"]["parameters"]) == {"encoder", "decoder", "side paths"}
+    assert set(run.meta["data"]["parameters"]) == {"encoder", "decoder", "decoder's side paths"}
     console = (run.path / "console.log").read_text("utf-8")
     assert "β = 43,200 / W = 43,200 / 43,200 = 1, 4 latent dimensions" in console
     assert "in side paths (dense)" in console
+    capsys.readouterr()
+    assert main(["show", str(run.path)]) == 0
+    counts = run.meta["data"]["parameters"]
+    assert (
+        f"parameters: encoder {counts['encoder']:,}, decoder {counts['decoder']:,}, "
+        in capsys.readouterr().out
+    )
     stems = {"conditions", "moved", "interpolation", "reconstructions", "directions"}
     assert stems <= {file.stem for file in run.figures_dir.iterdir()}
 

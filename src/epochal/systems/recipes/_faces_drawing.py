@@ -49,8 +49,7 @@ class Request:
     seed: Annotated[int, Interval(0)] = 0
     """Seed of the latent vectors: the same seed gives the same faces."""
     reconstruct: str | None = None
-    """PNG or JPEG of a face, square: it is rebuilt, and drawn with its conditions moved; the options above say what
-    they are in the picture."""
+    """Square PNG or JPEG of a face to rebuild and move; the options above then say what it shows."""
 
 
 def pixels(images: Any) -> Any:

@@ -45,8 +45,7 @@ class Net:
     latent: Annotated[int, Interval(1, 1024)] = 48
     """Latent dimensions."""
     side_path: Literal["dense", "broadcast", "none"] = "dense"
-    """How latent and condition reach each scale of the decoder directly: by weights of every position's own, by one
-    number a channel, or not at all."""
+    """What latent and condition add to each scale: weights of every position's own, one number a channel, nothing."""
     bounded: bool = True
     """Tanh on the posterior's mean and log-variance."""
     dropout: Annotated[float, Interval(0, 1, open_high=True)] = 0.45
@@ -160,15 +159,19 @@ def parameter_counts(settings: Settings) -> dict[str, int]:
         return sum(p.numel() for p in module.parameters())
 
     encoder, decoder = made["encoder"], made["decoder"]
-    return {"encoder": count(encoder), "decoder": count(decoder), "side paths": count(decoder.sides)}
+    return {
+        "encoder": count(encoder),
+        "decoder": count(decoder),
+        "decoder's side paths": count(decoder.sides),
+    }
 
 
 def parameters_text(settings: Settings) -> str:
     """The counts in words."""
-    n = parameter_counts(settings)
+    encoder, decoder, beside = parameter_counts(settings).values()
     return (
-        f"{n['encoder'] + n['decoder']:,} parameters: encoder {n['encoder']:,}, decoder {n['decoder']:,}, of these "
-        f"{n['side paths']:,} in side paths ({settings.net.side_path})"
+        f"{encoder + decoder:,} parameters: encoder {encoder:,}, decoder {decoder:,}, of these {beside:,} in side "
+        f"paths ({settings.net.side_path})"
     )
 
 
