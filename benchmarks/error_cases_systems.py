@@ -263,6 +263,37 @@ def _evaluated(place: Place) -> Around:
     return blank_digits(place)
 
 
+def _autoencoders() -> Iterator[Case]:
+    area = "Autoencoders"
+    yield Case(
+        area,
+        "Images of another size than was said",
+        ["run", "vae", "--data.source", "shapes"],
+        "--data.images says which size is meant",
+        trains=True,
+    )
+    yield Case(
+        area,
+        "A weight for a term that is not there",
+        ["run", "vae", "iwae", "--loss.beta", "4"],
+        "no KL term to weigh",
+        trains=True,
+    )
+    yield Case(
+        area,
+        "A test image that does not exist",
+        ["generate", "ae:mlp", "--sampler", "variation", "--item", "100"],
+        "Choose 0 to 99",
+        before="There is a run of ae on data with 100 test images",
+        prepare=_coded,
+    )
+
+
+def _coded(place: Place) -> Around:
+    untrained("ae", "mlp", **{"data.source": "glyphs"})(place)
+    return blank_digits(place)
+
+
 def _masks() -> Iterator[Case]:
     area = "Pictures with masks"
     run = ["run", "unet", "nuclei", "--data.source", "nuclei", "--data.dir", "data"]
@@ -444,6 +475,7 @@ def _devices() -> Iterator[Case]:
 CASES: tuple[Case, ...] = (
     *_cifar10(),
     *_classifiers(),
+    *_autoencoders(),
     *_masks(),
     *_numpy(),
     *_fleets(),
