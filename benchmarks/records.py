@@ -40,6 +40,7 @@ def _keep(run: Run, kept: Path) -> None:
     meta = {key: value for key, value in run.meta.items() if key not in _OF_THAT_MACHINE}
     meta["data"] = {key: value for key, value in meta["data"].items() if key != "source"}
     meta["settings"] = {**meta["settings"], "data": {**meta["settings"]["data"], "dir": None}}
+    meta["patch"] = {key: change for key, change in meta["patch"].items() if key != "data.dir"}
     (kept / "run.json").write_text(json.dumps(meta, indent=1) + "\n")
     if run.members:
         _keep_members(run, kept / "members.csv")

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import records
 from results_page import RESULTS, seconds
 
-from epochal.journal import Run
+from epochal.journal import Lab, Run
 from epochal.systems import recipes
 
 
@@ -29,6 +29,18 @@ def test_a_record_takes_the_place_of_its_older_one_alone(tmp_path: Path) -> None
     assert str(tmp_path) not in "".join(path.read_text() for path in kept.glob("*/*"))
     assert len((kept / again[0].id / "members.csv").read_text().splitlines()) == 3
     assert json.loads((kept / other.id / "run.json").read_text())["version"] == "zeros"
+
+
+def test_a_record_does_not_say_where_the_data_lay(tmp_path: Path) -> None:
+    """A folder of the machine that trained is nobody's business: neither in the settings nor in what was patched."""
+    lab = Lab(tmp_path / "lab")
+    settings = {"data": {"dir": "/home/somebody", "source": "faces-folder"}}
+    run = lab.create_run(
+        recipe="line", version="v", seed=0, settings=settings, patch={"data.dir": [None, "/home/somebody"]}
+    )
+    records.keep([run], tmp_path / "records")
+    text = (tmp_path / "records" / run.id / "run.json").read_text("utf-8")
+    assert "faces-folder" in text and "somebody" not in text
 
 
 def test_the_times_that_recipes_promise_are_of_the_size_that_was_measured() -> None:

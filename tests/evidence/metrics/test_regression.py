@@ -31,7 +31,9 @@ def test_collapse_is_said() -> None:
     labels = np.linspace(0, 1, 101)
     same = regression.measure(np.full(101, 0.5), labels, 0.5)
     assert same.gain == 1 and same.spread == 0 and same.collapsed and same.r2 == pytest.approx(0, abs=1e-9)
-    assert same.verdict().startswith("is NOT predicted, the network collapsed to the mean: squared error 1.00 times")
+    assert same.verdict().startswith(
+        "is NOT predicted, the network collapsed to the mean: squared error 1.00 times"
+    )
     worse = regression.measure(1 - labels, labels, 0.5)
     assert worse.collapsed and "squared error 4.00 times that of always answering it" in worse.verdict()
     barely = regression.measure(0.5 + 0.06 * (labels - 0.5), labels, 0.5)
