@@ -374,6 +374,34 @@ def _masks() -> Iterator[Case]:
     )
 
 
+def _faces() -> Iterator[Case]:
+    area = "Faces to order"
+    small = untrained("cvae-faces", "sum-mse", **{"net.width": 0.05, "net.latent": 4})
+
+    def tall(place: Place) -> None:
+        from PIL import Image
+
+        Image.new("RGB", (90, 120)).save(place.root / "face.png")
+
+    words = ["generate", "cvae-faces:sum-mse", "--reconstruct", "face.png"]
+    yield Case(
+        area,
+        "A picture that is not square",
+        [*words, "--sex", "male"],
+        "90x120 pixels, not square",
+        before="There is a run of cvae-faces; `face.png` is 90 pixels wide and 120 high",
+        prepare=both(small, tall),
+    )
+    yield Case(
+        area,
+        "A condition outside of its range",
+        ["generate", "cvae-faces:sum-mse", "--hair", "2"],
+        "hair",
+        before="There is a run of cvae-faces",
+        prepare=small,
+    )
+
+
 def _numpy() -> Iterator[Case]:
     area = "Networks in NumPy"
     yield Case(
@@ -477,6 +505,7 @@ CASES: tuple[Case, ...] = (
     *_classifiers(),
     *_autoencoders(),
     *_masks(),
+    *_faces(),
     *_numpy(),
     *_fleets(),
     *_devices(),
