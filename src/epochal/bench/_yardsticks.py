@@ -52,6 +52,9 @@ YARDSTICKS = {
         rounds=5,
         warm_up=10,
     ),
+    "dcgan-cifar10": Yardstick(
+        {"exp-1": {}}, {"plain": "plain_pytorch_dcgan.py"}, steps=4, rounds=5, warm_up=10
+    ),
     "vgg16-cifar10": Yardstick(
         {"log": {"network": "vgg16"}, "bn": {"network": "vgg16-bn"}}, _CIFAR10, steps=4, rounds=5, warm_up=10
     ),
