@@ -1,7 +1,7 @@
 """Trains ae, vae and wae on MNIST and writes docs/results/autoencoders.md from the run folders.
 
     EPOCHAL_DATA=… python benchmarks/autoencoders_results.py nll --lab LAB [--versions binarised iwae binarised-conv]
-    EPOCHAL_DATA=… python benchmarks/autoencoders_results.py table --lab LAB [--seeds 6]
+    EPOCHAL_DATA=… python benchmarks/autoencoders_results.py table --lab LAB [--seeds 6] [--models AE VAE]
     EPOCHAL_DATA=… python benchmarks/autoencoders_results.py page --lab LAB      # from what is there, trains nothing
 
 `nll`: likelihoods on binarised digits. `table`: the four models at equal latent size, seed by seed. Killed, it goes on
@@ -64,6 +64,7 @@ def main() -> int:
     parser.add_argument("part", choices=["nll", "table", "page"], help="what to train; page: nothing")
     parser.add_argument("--lab", required=True, help="lab that holds the runs")
     parser.add_argument("--versions", nargs="+", choices=NLL, default=list(NLL), help="of vae, for nll")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="for table")
     parser.add_argument("--seeds", type=int, default=LEAST_SEEDS, help="runs of each model, for table")
     parser.add_argument("--threads", type=int, help="CPU threads of a run (default: measured)")
     parser.add_argument("--device", default="auto", help="where to train")
@@ -77,8 +78,8 @@ def main() -> int:
                 likelihoods(run, lab)
     if options.part == "table":
         for seed in range(options.seeds):  # seed by seed: stopped early, it still compares all models
-            for recipe, version in MODELS.values():
-                for run in trained(lab, recipe, version, [seed], **how):
+            for name in options.models:
+                for run in trained(lab, *MODELS[name], [seed], **how):
                     evaluated(run, lab)
     return write(lab, Path(options.out))
 

@@ -202,5 +202,5 @@ RECIPE = Recipe(
     figures=samples.figures,
     data="MNIST, CIFAR-10 or faces; drawn glyphs offline",
     sources=("mnist", "cifar10", "faces-sfhq"),
-    minutes=6.0,
+    minutes=8.0,
 )
