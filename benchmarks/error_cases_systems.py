@@ -402,6 +402,70 @@ def _faces() -> Iterator[Case]:
     )
 
 
+def faces_of_ones_own(row: str, *, spoilt: bool = False) -> Callable[[Place], None]:
+    """Two faces in a folder with their table, whose last row this is; one of them cut off when `spoilt`."""
+
+    def make(place: Place) -> None:
+        from PIL import Image
+
+        folder = place.root / "faces"
+        folder.mkdir()
+        for name in ("1.png", "2.png"):
+            Image.new("RGB", (64, 64)).save(folder / name)
+        if spoilt:
+            (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:60])
+        (folder / "faces.csv").write_text(f"path,p_male,hair,mouth,eyes\n1.png,1,0.5,0,\n{row}\n")
+
+    return make
+
+
+def _folder_of_faces() -> Iterator[Case]:
+    area = "A folder of faces"
+    run = ["run", "face-conditions", "--data.source", "faces-folder"]
+    there = [*run, "--data.dir", "faces"]
+    yield Case(area, "No folder is named", run, "--data.dir FOLDER", trains=True)
+    yield Case(
+        area,
+        "A label outside of its range",
+        there,
+        "row 3: hair is 50",
+        1,
+        "Hair darkness is written in per cent",
+        faces_of_ones_own("2.png,0,50,0.2,1"),
+        trains=True,
+    )
+    yield Case(
+        area,
+        "A picture outside of the folder",
+        there,
+        "row 3: '../2.png' leads out of the folder",
+        1,
+        "A path begins with `../`",
+        faces_of_ones_own("../2.png,0,0.5,0.2,1"),
+        trains=True,
+    )
+    yield Case(
+        area,
+        "A picture that was cut off",
+        there,
+        "row 3: ",
+        1,
+        "`2.png` is damaged",
+        faces_of_ones_own("2.png,0,0.5,0.2,1", spoilt=True),
+        trains=True,
+    )
+    yield Case(
+        area,
+        "Filling a table that is there",
+        ["predict", "face-conditions:v1", "faces", "--out", "faces/faces.csv"],
+        "--overwrite",
+        before="There is a run of face-conditions",
+        prepare=both(
+            untrained("face-conditions", "v1", **{"net.width": 4}), faces_of_ones_own("2.png,0,,0.2,1")
+        ),
+    )
+
+
 def _numpy() -> Iterator[Case]:
     area = "Networks in NumPy"
     yield Case(
@@ -506,6 +570,7 @@ CASES: tuple[Case, ...] = (
     *_autoencoders(),
     *_masks(),
     *_faces(),
+    *_folder_of_faces(),
     *_numpy(),
     *_fleets(),
     *_devices(),
