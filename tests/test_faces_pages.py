@@ -1,4 +1,4 @@
-"""The folder of photographs that benchmarks/faces_sfhq.py writes: what its weak labels are taken to say, and no more."""
+"""The folder of photographs that benchmarks/faces_sfhq.py writes: what its weak labels say, and no more."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_what_is_not_said_is_not_known(words: set[str], cells: tuple[str, ...]) 
 def test_the_folder_holds_the_photographs(
     real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """1,894 pictures with a frontal face, scaled as Pillow scales them; 515 with a sex, every label from its picture."""
+    """1,894 pictures with a frontal face, scaled as Pillow scales them; 515 with a sex; labels beside their picture."""
     monkeypatch.setenv("EPOCHAL_DATA", str(real_data))
     faces_sfhq.write_folder(tmp_path)
     table = faces_table.read(tmp_path)

@@ -71,7 +71,7 @@ class Optim:
     """Learning rate at the first step."""
     factor: Annotated[float, Interval(0, 1, open_low=True, open_high=True)] = 0.5
     """What it is multiplied by on a plateau."""
-    wait: Annotated[int, Interval(1)] = 4
+    wait: Annotated[int, Interval(1)] = 3
     """Epochs without a new least validation loss that make a plateau."""
 
 
@@ -79,12 +79,12 @@ class Optim:
 class Settings(common.RecipeSettings):
     """Everything that can be set."""
 
-    epochs: Annotated[int, Interval(1)] = 40
+    epochs: Annotated[int, Interval(1)] = 25
     """Passes over the training data at most; `stop.patience` ends the training earlier."""
     data: DataSettings = field(default_factory=DataSettings)
     net: Net = field(default_factory=Net)
     optim: Optim = field(default_factory=Optim)
-    stop: common.StopSettings = field(default_factory=lambda: common.StopSettings(patience=12))
+    stop: common.StopSettings = field(default_factory=lambda: common.StopSettings(patience=8))
 
 
 def nets(settings: Settings) -> dict[str, Any]:
@@ -511,5 +511,5 @@ RECIPE = Recipe(
     predict=predict,
     data="a folder of faces with a CSV; drawn faces offline",
     sources=("faces-folder",),
-    minutes=40.0,
+    minutes=25.0,
 )
