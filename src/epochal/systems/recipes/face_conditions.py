@@ -500,7 +500,7 @@ RECIPE = Recipe(
                 "eyes_mse": 0.0205,
                 "eyes_gain": 1.65,
             },
-            source="reference log",
+            source="reference log, on its validation split",
         ),
     ),
     nets=nets,
