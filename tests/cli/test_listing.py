@@ -85,7 +85,7 @@ def test_long_listing_fits_the_terminal(
     assert max(map(len, text.splitlines()[:-1])) <= width  # the last one names the lab, however long that is
     for recipe in recipes.names():
         assert f"\n{recipe} " in text
-    for whole in ("45 min", "24.85", "coursework", "kuangliu/pytorch-cifar,", "cifar-first"):
+    for whole in ("45 min", "24.85", "coursework", "kuangliu/pytorch-cifar,", "logged-best"):
         assert whole in text
 
 

@@ -73,7 +73,8 @@ def test_numbers_measured_by_different_means_do_not_compare(tmp_path: Path) -> N
     def side(label: str, extractor: str) -> Side:
         run = trained(lab, {"m": "x"})
         run.update(
-            evaluation={"test": {"fd": 3.0, "mse": 0.1}}, measured_with={"test": {"extractor": extractor}}
+            evaluation={"test": {"fd": 3.0, "fd_floor": 0.2, "mse": 0.1}},
+            measured_with={"test": {"extractor": extractor}},
         )
         return Side(label, [run])
 
@@ -81,6 +82,8 @@ def test_numbers_measured_by_different_means_do_not_compare(tmp_path: Path) -> N
     same = compare(side("a", "cnn 1"), side("b", "cnn 1"), by=by)
     assert not same.otherwise and {"test.fd", "test.mse"} <= {row.metric for row in same.metrics}
     other = compare(side("a", "cnn 1"), side("b", "cnn 2"), by=by)
-    assert other.otherwise == {"test.fd": "extractor on test: cnn 1 against cnn 2"}
+    assert other.otherwise == dict.fromkeys(
+        ("test.fd", "test.fd_floor"), "extractor on test: cnn 1 against cnn 2"
+    )
     assert "test.mse" in {row.metric for row in other.metrics}
     assert "test.fd" not in {row.metric for row in other.metrics}

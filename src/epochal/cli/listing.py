@@ -114,6 +114,7 @@ def _print_long(found: Sequence[Recipe], broken: dict[str, str]) -> None:
         (recipe.name, one.name, _reported(recipe, one) or None, one.source or None)
         for recipe in found
         for one in recipe.versions
+        if one.reported
     ]
     print_table(columns, rows)
 
@@ -129,7 +130,7 @@ def _reported(recipe: Recipe, version: Version) -> str:
     ):
         # What is neither a metric nor named with its split is a training value: a loss, a count.
         prefix = "" if key == name and split == "train" else prefixes.get(split, f"{split} ")
-        told.append(f"{prefix}{name} {number(value)}")
+        told.append(f"{prefix}{name.replace('/', ' ').replace('_', ' ')} {number(value)}")
     return ", ".join(told)
 
 

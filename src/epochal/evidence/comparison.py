@@ -221,7 +221,8 @@ def _measured_otherwise(a: Side, b: Side, names: Sequence[str], by: Mapping[str,
     found = {}
     for name in names:
         split, _, metric = name.partition(".")
-        on = by.get(metric)
+        # What stands beside a metric (fd_floor, kid_se) depends on what it depends on.
+        on = by.get(metric) or by.get(metric.rpartition("_")[0])
         told = (
             {str(run.meta["measured_with"].get(split, {}).get(on)) for run in (*a.runs, *b.runs)}
             if on

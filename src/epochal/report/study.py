@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from epochal.journal import Run
     from epochal.training.task import Recipe, Version
 
+_SPLITS = ("train", "validation", "test")
+
 WHERE_DATA_LIES = ("data.dir", "data.source")
 """Settings that say where data are found; which data were used stands in the run's `data`."""
 
@@ -34,7 +36,9 @@ TITLES = {
     "voc2012": "PASCAL VOC 2012",
     "stained-cells": "drawn stained cells",
     "drawn-faces": "drawn faces",
+    "drawn-faces-64": "drawn faces, 64x64",
     "faces-folder": "a folder of faces",
+    "faces-sfhq": "SFHQ faces, 64x64",
     "xor": "XOR table",
     "sine": "sine wave",
     "toy": "toy samples",
@@ -194,8 +198,10 @@ def references(recipe: Recipe, version: Version) -> Mapping[Measure, float]:
     measured = {metric.name for metric in recipe.metrics}
     found = {}
     for key, value in version.reported.items():
-        split, _, name = key.rpartition("/")
-        found[split or ("test" if name in measured else "train"), name] = value
+        split, _, name = key.partition("/")
+        if split not in _SPLITS:  # a phase's part has a slash of its own: "train/discriminator/real_accuracy"
+            split, name = "test" if key in measured else "train", key
+        found[split, name] = value
     return found
 
 

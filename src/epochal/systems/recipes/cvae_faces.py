@@ -462,6 +462,6 @@ RECIPE = Recipe(
     request=drawing.Request,
     figures=figures,
     data="a folder of faces and its CSV; drawn faces offline",
-    sources=("drawn-faces", "faces-folder"),
+    sources=("faces-folder",),
     minutes=300.0,
 )
