@@ -135,3 +135,15 @@ def test_spectral_norm_begins_with_the_weights_that_it_divides() -> None:
         net = Discriminator(spectral_norm=on)
         weights.append(sorted((tuple(p.shape), float(p.detach().double().sum())) for p in net.parameters()))
     assert weights[0] == weights[1]
+
+
+def test_a_sigmoid_lets_gradients_through_in_bfloat16() -> None:
+    """A logit of 8 is 1 in eight bits: rounded there, an image that is told well would teach nothing at all."""
+    net = Discriminator(sigmoid=True).eval().bfloat16()
+    with torch.no_grad():
+        net.dense.weight.zero_()
+        net.dense.bias.fill_(8.0)
+    y = net(torch.zeros(2, 3, 32, 32, dtype=torch.bfloat16))
+    (slope,) = torch.autograd.grad(y.sum(), net.dense.bias)
+    exact = torch.sigmoid(torch.tensor(8.0)) * torch.sigmoid(torch.tensor(-8.0))
+    torch.testing.assert_close(slope.float(), 2 * exact[None], rtol=0.01, atol=0)

@@ -113,7 +113,8 @@ class Discriminator(nn.Module):
         h = self.dropout1(F.leaky_relu(self.conv1(x), self.slope))  # (B, width, 2·end, 2·end)
         h = self.dropout2(F.leaky_relu(self.conv2(h), self.slope))  # (B, 2·width, end, end)
         y: Tensor = self.dense(h.permute(0, 2, 3, 1).flatten(1))[:, 0]
-        return torch.sigmoid(y) if self.sigmoid else y
+        # In float32: bfloat16 rounds a sigmoid above 6 to 1, and no gradient comes back through it.
+        return torch.sigmoid(y.float()) if self.sigmoid else y
 
 
 class Spectral(nn.Module):
