@@ -289,11 +289,12 @@ def test_no_name_of_a_setting_stands_on_a_figure(recipe: Recipe, make: Maker) ->
 
 
 def test_dots_are_points_without_lines() -> None:
-    """Series drawn as dots are not joined, and differ in shape as well as in colour."""
-    series = {name: (list(range(50)), [1.0] * 50) for name in "abc"}
+    """Series drawn as dots are not joined, and ten of them (the digits) are ten different pairs of shape and colour."""
+    series = {name: (list(range(50)), [1.0] * 50) for name in "0123456789"}
     (axes,) = curves_figure(Curves(series, "t", "x", "y", dots=True)).axes
     assert {line.get_linestyle() for line in axes.lines} == {"None"}
-    assert len({line.get_marker() for line in axes.lines}) == 3
+    assert len({line.get_marker() for line in axes.lines[:7]}) == 7
+    assert len({(line.get_marker(), line.get_color()) for line in axes.lines}) == 10
 
 
 def test_logarithmic_x_where_there_is_something_to_show() -> None:
@@ -345,14 +346,39 @@ def test_title_says_what_the_panels_show(recipe: Recipe, make: Maker) -> None:
         assert texts(figure, "title") == [title]
 
 
-def write_epochs(run: Run, epochs: int, values: dict[str, float], *, steps: int = 20) -> None:
+def test_values_of_phases(recipe: Recipe, make: Maker) -> None:
+    """Where several phases train, their many values are counted in the title and named on their axes, without slashes;
+    validation shares the panel of the only phase that has its value."""
+    run = make("v1", done=0)
+    names = ("a/loss", "a/mse", "a/pull", "b/loss", "b/real_accuracy", "loss")
+    train = {name: 0.1 * (index + 1) for index, name in enumerate(names)}
+    write_epochs(run, 3, train, validation={"mse": 0.4})
+    figure = figures.loss_figure(recipe, run)
+    assert figure is not None
+    (title,) = texts(figure, "title")
+    assert title == "Loss and 5 values beside it over epochs: training (means over items) and validation"
+    words = ["loss", "a's loss", "a's mse", "a's pull", "b's loss", "b's real accuracy"]
+    assert [axes.get_ylabel() for axes in figure.axes] == words
+    watched = [axes for axes in figure.axes if "validation" in {line.get_label() for line in axes.lines}]
+    assert [axes.get_ylabel() for axes in watched] == ["a's mse"]
+
+
+def write_epochs(
+    run: Run,
+    epochs: int,
+    values: dict[str, float],
+    *,
+    validation: dict[str, float] | None = None,
+    steps: int = 20,
+) -> None:
     """Lines of metrics.jsonl as the engine writes them: some over steps, one at each epoch's end."""
+    measured = {"train": values, "validation": values if validation is None else validation}
     for step in range(1, epochs * steps + 1):
         at = {"time": step, "step": step, "epoch": 1 + (step - 1) // steps}
         run.append("metrics", [{**at, "scope": "step", "split": "train", "values": values}])
         if step % steps == 0:
-            for split in ("train", "validation"):
-                run.append("metrics", [{**at, "scope": "epoch", "split": split, "values": values}])
+            for split, found in measured.items():
+                run.append("metrics", [{**at, "scope": "epoch", "split": split, "values": found}])
     run.update(epochs_done=epochs, steps_done=epochs * steps)
 
 

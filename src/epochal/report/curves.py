@@ -21,8 +21,8 @@ from epochal.training.task import Curves
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette without its yellow, which is too faint on white."""
 DASHES = ("-", "--", "-.", ":")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""Shapes that tell series of dots apart where colour does not."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+"""Shapes that tell series of dots apart where colour does not; one more than colours: pairs of them seldom repeat."""
 POINTS = ("D", "s", "^", "v", "P", "X", "o")
 """Shapes of single points to compare with; drawn hollow and black, as no series is."""
 FEW = 60

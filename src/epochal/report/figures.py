@@ -39,6 +39,8 @@ RATES = ("lr", "items_per_s", "images_per_s", "seconds")
 
 WORDS = {
     "kl": ("KL divergence", "nats"),
+    "distortion": ("distortion", "nats"),
+    "mmd": ("squared MMD", ""),
     "cross_entropy": ("cross-entropy", "nats"),
     "nll": ("negative log-likelihood", "nats"),
     "accuracy": ("accuracy", "share of items"),
@@ -126,6 +128,7 @@ def loss_figure(recipe: Recipe, run: Run) -> Figure | None:
     if _is_cross_entropy(run) and "loss" not in validation and "cross_entropy" not in train:
         # One panel for one quantity: the gap between training and validation is what it is drawn for.
         validation = {"loss" if name == "cross_entropy" else name: y for name, y in validation.items()}
+    validation = {_in_training(name, train): points for name, points in validation.items()}
     names = [name for name in dict.fromkeys(["loss", *train, *validation]) if name not in RATES]
     names = [name for name in names if name in train or name in validation]
     # The only part of a loss is the loss.
@@ -141,7 +144,7 @@ def loss_figure(recipe: Recipe, run: Run) -> Figure | None:
     labels = [one.label(names) for one in marks]
     sheet = Sheet(
         len(names),
-        f"{upper_first(listed([title_word(name) for name in names]))} over {axis}s: {listed(splits)}",
+        f"{upper_first(_counted([title_word(name) for name in names]))} over {axis}s: {listed(splits)}",
         " · ".join(filter(None, (study.run_title(run), _definition(run) if "loss" in names else ""))),
         columns=2 if len(names) in (2, 4) else min(3, len(names)),
         size=(3.4, 2.7) if len(names) > 1 else (6.4, 4.0),
@@ -168,6 +171,12 @@ def loss_figure(recipe: Recipe, run: Run) -> Figure | None:
     return sheet.figure
 
 
+def _in_training(name: str, train: Mapping[str, Points]) -> str:
+    """What training calls a validation value: "autoencoder/mse" where one phase alone has the "mse"."""
+    phases = [logged for logged in train if logged.endswith(f"/{name}")]
+    return phases[0] if name not in train and len(phases) == 1 else name
+
+
 def _history(recipe: Recipe, run: Run) -> Figure | None:
     """The training log over steps, in the recipe's own panels."""
     assert recipe.history is not None
@@ -189,13 +198,22 @@ def _epoch_each(lines: Sequence[Mapping[str, Any]]) -> str:
 
 
 def title_word(name: str) -> str:
-    """What a value of the log is called in a sentence: "cross-entropy"."""
-    return WORDS[name][0] if name in WORDS else name.replace("_", " ")
+    """What a value of the log is called in a sentence: "cross-entropy", "autoencoder's loss"."""
+    phase, _, value = name.rpartition("/")
+    word = WORDS[value][0] if value in WORDS else value.replace("_", " ")
+    return f"{phase}'s {word}" if phase else word
 
 
 def axis_word(name: str) -> str:
     """What a value of the log is called on its axis: "cross-entropy, nats"."""
-    return ", ".join(filter(None, WORDS.get(name, (title_word(name),))))
+    unit = WORDS.get(name.rpartition("/")[2], ("", ""))[1]
+    return ", ".join(filter(None, (title_word(name), unit)))
+
+
+def _counted(names: Sequence[str]) -> str:
+    """Names in a title; the rest of many are counted, their panels name them."""
+    many = len(names) > 5
+    return f"{names[0]} and {len(names) - 1} values beside it" if many else listed(names)
 
 
 def _is_cross_entropy(run: Run) -> bool:
