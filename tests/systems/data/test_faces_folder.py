@@ -176,6 +176,7 @@ def test_female_alone_and_contradiction(folder: Path) -> None:
         (3, "more/01.jpg", "/etc/01.jpg", r"row 3: '/etc/01.jpg' leads out"),
         (3, "more/01.jpg", "", r"row 3: the path is empty"),
         (3, "more/01.jpg", "gone.jpg", r"row 3: there is no picture gone.jpg in "),
+        (3, "more/01.jpg", f"{'x' * 5000}.jpg", r"row 3: there is no picture x{200} in "),
         (3, "more/01.jpg", "table.csv", r"row 3: table.csv is no PNG or JPEG by its name"),
         (5, "more/03.png", "more/01.jpg", r"row 5: more/01.jpg stands in row 3 already"),
         (5, "more/03.png", "./more/01.jpg", r"row 5: ./more/01.jpg stands in row 3 already"),
@@ -202,10 +203,21 @@ def test_a_link_out_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> No
         load(folder)
 
 
+def test_links_in_a_circle_are_no_picture(folder: Path) -> None:
+    """A link to itself is refused in words, as a missing picture is: it ended in a traceback once."""
+    (folder / "00.png").unlink()
+    (folder / "00.png").symlink_to("00.png")
+    with pytest.raises(EpochalError, match=r"row 2: there is no picture 00.png"):
+        load(folder)
+
+
 def test_the_nearest_column_is_named(folder: Path) -> None:
     """A column that differs by a letter, and a table with semicolons, get the hint that helps."""
     edit(folder, 1, lambda row: row.replace("mouth", "mouths"))
     with pytest.raises(EpochalError, match="Is mouths meant for mouth"):
+        load(folder)
+    edit(folder, 1, lambda row: row.upper())
+    with pytest.raises(EpochalError, match="Is PATH meant for path"):
         load(folder)
     text = (folder / "table.csv").read_text().replace(",", ";")
     (folder / "table.csv").write_text(text)

@@ -212,8 +212,9 @@ def _columns(file: Path, header: Sequence[str]) -> dict[str, int]:
             raise EpochalError(f"{file} has {header.count(name)} columns {name}.", hint="Leave one of them.")
     missing = [name for name in _NEEDED if name not in header]
     if missing:
-        near = difflib.get_close_matches(missing[0], [cell.lower() for cell in header], n=1, cutoff=0.6)
-        meant = f"Is {near[0]} meant for {missing[0]}? " if near else ""
+        written = {cell.lower(): cell for cell in header}
+        near = difflib.get_close_matches(missing[0], written, n=1, cutoff=0.6)
+        meant = f"Is {written[near[0]]} meant for {missing[0]}? " if near else ""
         if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
             meant = "Save it with commas between the cells. "
         shown = ", ".join(header)
@@ -230,18 +231,24 @@ def _picture(place: str, folder: Path, root: Path, text: str) -> Path:
         raise EpochalError(f"{place}: the path is empty.", hint="Name the picture, or remove the row.")
     named = Path(text.replace("\\", "/"))
     outside = named.is_absolute() or ".." in named.parts or "\0" in text
-    if outside or not (folder / named).resolve().is_relative_to(root):
+    try:
+        outside = outside or not (folder / named).resolve().is_relative_to(root)
+        there = not outside and (folder / named).is_file()
+    except (OSError, RuntimeError):  # a name that is too long, links that lead in a circle
+        there = False
+    if outside:
         raise EpochalError(
-            f"{place}: {text!r} leads out of the folder.",
+            f"{place}: {text[:200]!r} leads out of the folder.",
             hint=f"Paths are relative to {folder}; the pictures must lie in it.",
         )
     if named.suffix.lower() not in ENDINGS:
         raise EpochalError(
-            f"{place}: {text} is no PNG or JPEG by its name.", hint=f"Names end in {', '.join(ENDINGS)}."
+            f"{place}: {text[:200]} is no PNG or JPEG by its name.",
+            hint=f"Names end in {', '.join(ENDINGS)}.",
         )
-    if not (folder / named).is_file():
+    if not there:
         raise EpochalError(
-            f"{place}: there is no picture {text} in {folder}.",
+            f"{place}: there is no picture {text[:200]} in {folder}.",
             hint="Put it there, correct the path, or remove the row.",
         )
     return folder / named
