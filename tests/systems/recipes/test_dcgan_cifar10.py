@@ -294,6 +294,14 @@ def test_everything_on_trains_in_bfloat16(layers: Any) -> None:
     assert found["float32"]["discriminator/r1"] > 0
 
 
+def test_an_epoch_may_end_with_a_single_image() -> None:
+    """Thirty-three images in batches of 32 leave one, for which batch norm refused to train: two are generated then."""
+    learner = learner_of("recommended", **EVERYTHING)
+    learner.step(Batch(x=batch_of(learner)["x"][:1]))
+    assert all(np.isfinite(value) for value in learner.latest().values())
+    assert all(bool(t.isfinite().all()) for t in learner.weights().values())
+
+
 def test_looking_leaves_no_trace() -> None:
     """Samples drawn between steps move neither the spectral norms' vectors nor the norms' statistics."""
     learner = learner_of("recommended", **EVERYTHING)

@@ -252,7 +252,8 @@ def generator_loss(settings: Settings) -> Any:
     def loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Any, Mapping[str, Any]]:
         from epochal.systems.losses import gan
 
-        x = nets["generator"](drawing.noise(len(batch["x"]), nets, rng))
+        n = max(2, len(batch["x"]))  # an epoch may end with a single image; batch norm takes two
+        x = nets["generator"](drawing.noise(n, nets, rng))
         batch["fake"] = x.detach()
         return gan.generator_loss(nets["discriminator"](augmented(x, settings.augment, rng))), {}
 
@@ -276,7 +277,7 @@ def discriminator_loss(settings: Settings) -> Any:
         discriminator: Any = nets["discriminator"]
         images = augmented(torch.cat([batch["x"], batch["fake"]]), settings.augment, rng)
         # Both in one pass: nothing in the discriminator depends on which images share a batch.
-        real, fake = discriminator(images).chunk(2)
+        real, fake = discriminator(images).split([len(batch["x"]), len(batch["fake"])])
         total = gan.discriminator_loss(real, fake, real_target=wanted.real_target)
         parts = dict(
             zip(("real_accuracy", "fake_accuracy"), gan.accuracies(real, fake, threshold=even), strict=True)
