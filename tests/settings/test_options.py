@@ -87,6 +87,25 @@ def test_a_wrong_option_is_explained_in_one_message(
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_broken_rule_between_options_is_told() -> None:
+    """Each option is allowed, both together are not: the rule's own sentence, not that nothing could be read."""
+
+    @dataclass(frozen=True)
+    class Ordered:
+        low: float = 0.0
+        high: float = 1.0
+        strict: bool = True
+
+        def __post_init__(self) -> None:
+            if self.low > self.high and self.strict:
+                raise ValueError(f"low = {self.low:g} lies above high = {self.high:g}.")
+
+    with pytest.raises(UsageError) as caught:
+        options.parse(Ordered(strict=False), ["--low", "2", "--high=1.5", "--strict"])
+    assert caught.value.what == "low = 2 lies above high = 1.5."
+    assert options.parse(Ordered(), ["--low", "2", "--no-strict"]) == {"low": 2.0, "strict": False}
+
+
 def test_help_shows_docstrings_and_values_in_force() -> None:
     """The line under each field is its help, and the default shown is the version's own value."""
     text = options.help_text(Example(epochs=40), prog="epochal run example")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from epochal.errors import UsageError
 from epochal.settings.check import NONE, check
 from epochal.settings.fields import Kind, flatten, kinds, to_dict
-from epochal.settings.patch import from_dict, unknown_key
+from epochal.settings.patch import apply, from_dict, unknown_key
 
 Settings = TypeVar("Settings")
 
@@ -39,7 +39,7 @@ def parse(settings: Settings, arguments: Sequence[str]) -> dict[str, Any]:
                 add_help=False,
             )
     except SystemExit:
-        raise explain(type(settings), arguments) from None
+        raise explain(settings, arguments) from None
     # Ranges are ours alone to check, so every value goes through our validator too.
     values = flatten(from_dict(type(settings), to_dict(parsed)))
     cls: type = type(settings)
@@ -58,9 +58,10 @@ def help_text(settings: Any, *, prog: str) -> str:
     return out.getvalue()
 
 
-def explain(cls: type, arguments: Sequence[str]) -> UsageError:
-    """The first mistake in the options, found by our own validator."""
-    known = kinds(cls)
+def explain(settings: Any, arguments: Sequence[str]) -> UsageError:
+    """The first mistake in the options, found by our own validator; else the rule between settings that they break."""
+    known = kinds(type(settings))
+    given: dict[str, Any] = {}
     position = 0
     while position < len(arguments):
         word = arguments[position]
@@ -79,6 +80,12 @@ def explain(cls: type, arguments: Sequence[str]) -> UsageError:
             _check_option(key, values, known[key])
         except UsageError as problem:
             return problem
+        switch = name.replace("-", "_") == key
+        given[key] = switch if not values else values if known[key].base is tuple else values[0]
+    try:
+        apply(settings, given)
+    except UsageError as problem:
+        return problem
     return UsageError(f"Cannot read the options {' '.join(arguments)!r}.")
 
 
