@@ -196,6 +196,17 @@ def test_a_condition_without_labels_is_left_out(
         trained_on(nothing, monkeypatch, Lab(tmp_path / "lab"))
 
 
+def test_faces_are_shown_where_no_test_image_is_labelled(
+    faces: Dataset, monkeypatch: pytest.MonkeyPatch, trained: Trained
+) -> None:
+    """All labels may be training ones: nothing can be plotted over labels, but what was read can be looked at."""
+    unlabelled = {**faces.splits["test"], "conditions": np.full((100, 5), np.nan, np.float32)}
+    serve(monkeypatch, replace(faces, splits={**faces.splits, "test": unlabelled}))
+    drawn = recipe.figures(trained)
+    assert list(drawn) == ["faces"] and drawn["faces"].images.shape == (4, 10, 120, 120, 3)
+    assert recipe.evaluate(trained, "test")["hair"] == "not measured: no test image has its label"
+
+
 def test_resumed_training_is_the_uninterrupted_one(
     faces: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

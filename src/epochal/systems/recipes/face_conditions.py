@@ -398,7 +398,11 @@ def figures(trained: Trained) -> dict[str, Figure]:
     """What is read over what is labelled, for each condition; and test faces in the order of what is read."""
     import numpy as np
 
-    columns = labelled(trained.settings, read(trained.settings), "test")
+    source = read(trained.settings)
+    columns = labelled(trained.settings, source, "test")
+    if not len(columns["images"]):  # no test image has a label: faces can be put in order all the same
+        test = source.splits["test"]["images"]
+        columns = {"images": test, "conditions": np.full((len(test), 5), np.nan, np.float32)}
     rows = np.unique(np.linspace(0, len(columns["images"]) - 1, DRAWN).round().astype(int))
     images, wanted = columns["images"][rows], columns["conditions"][rows]
     found = conditions_of(trained, images)
