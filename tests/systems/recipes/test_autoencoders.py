@@ -321,9 +321,9 @@ def test_the_mixture_has_the_moments_of_its_codes() -> None:
 
 
 def test_the_mixture_has_no_more_components_than_codes_allow() -> None:
-    """Ten codes for each: 25 codes give two, 3 give one, and nothing fails."""
+    """Ten codes for each: 25 codes give two, 3 give one, a single code a point, and nothing fails."""
     codes = np.random.default_rng(0).normal(size=(25, 3))
-    for some in (codes, codes[:3]):
+    for some in (codes, codes[:3], codes[:1]):
         assert samples.mixture(some, 10, seed=0)(5, torch.Generator()).shape == (5, 3)
 
 

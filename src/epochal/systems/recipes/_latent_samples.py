@@ -99,6 +99,7 @@ def mixture(codes: Array, components: int, seed: int) -> Sampler:
     from sklearn.mixture import GaussianMixture
 
     components = max(1, min(components, len(codes) // 10))
+    codes = codes.repeat(2, axis=0) if len(codes) == 1 else codes  # of one training image: a point
     fitted = GaussianMixture(components, random_state=seed % 2**32, reg_covar=1e-5).fit(codes)
     weights = torch.from_numpy(fitted.weights_).float()
     means = torch.from_numpy(fitted.means_).float()
