@@ -60,7 +60,8 @@ def help_text(settings: Any, *, prog: str) -> str:
 
 def explain(settings: Any, arguments: Sequence[str]) -> UsageError:
     """The first mistake in the options, found by our own validator; else the rule between settings that they break."""
-    known = kinds(type(settings))
+    cls: type = type(settings)
+    known = kinds(cls)
     given: dict[str, Any] = {}
     position = 0
     while position < len(arguments):
