@@ -294,6 +294,29 @@ def _coded(place: Place) -> Around:
     return blank_digits(place)
 
 
+def _gans() -> Iterator[Case]:
+    area = "Generative adversarial networks"
+    run = ["run", "dcgan-cifar10"]
+    yield Case(
+        area, "Digits for a reader of photographs", [*run, "--data.source", "mnist"], "32x32", trains=True
+    )
+    yield Case(
+        area,
+        "A target that calls real images generated",
+        [*run, "--loss.real-target", "0.3"],
+        "a number > 0.5 and <= 1",
+        trains=True,
+    )
+    yield Case(
+        area,
+        "More samples than a picture holds",
+        ["generate", "dcgan-cifar10:exp-1", "--n", "20000"],
+        "from 1 to 10000",
+        before="There is a run of dcgan-cifar10",
+        prepare=untrained("dcgan-cifar10", "exp-1", **{"net.width": 4}),
+    )
+
+
 def _masks() -> Iterator[Case]:
     area = "Pictures with masks"
     run = ["run", "unet", "nuclei", "--data.source", "nuclei", "--data.dir", "data"]
@@ -568,6 +591,7 @@ CASES: tuple[Case, ...] = (
     *_cifar10(),
     *_classifiers(),
     *_autoencoders(),
+    *_gans(),
     *_masks(),
     *_faces(),
     *_folder_of_faces(),
