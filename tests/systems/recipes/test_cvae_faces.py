@@ -248,6 +248,24 @@ def test_missing_labels_are_filled_and_given_ones_kept(few: Dataset, monkeypatch
     assert np.isnan(holes.splits["train"]["conditions"]).sum() == 3, "the source's own column is left alone"
 
 
+def test_what_a_network_filled_in_is_no_label(few: Dataset) -> None:
+    """Faces are trained on with it, but the instrument is not measured on it: it would agree with itself."""
+    predicted = np.zeros((12, 5), bool)
+    predicted[2, 3] = True
+    splits = {**few.splits, "test": {**few.splits["test"], "predicted": predicted}}
+    columns = cvae_faces.columns_of(replace(few, splits=splits), "test", {})
+    assert np.array_equal(columns["conditions"], few.splits["test"]["conditions"])
+    assert np.array_equal(np.isnan(columns["labels"]), predicted)
+
+
+def test_a_single_test_image_is_measured_too() -> None:
+    """A third of the test images watch, at most 400; one alone both watches and is measured, none is left out."""
+    cases = {1: (1, 1), 2: (1, 1), 3: (1, 2), 12: (4, 8), 2000: (400, 1600)}
+    for count, wanted in cases.items():
+        parts = [range(count)[part] for part in cvae_faces.parts_of(count)]
+        assert tuple(map(len, parts)) == wanted and {*parts[0], *parts[1]} == {*range(count)}
+
+
 # --- end to end ----------------------------------------------------------------------------------------------------
 
 

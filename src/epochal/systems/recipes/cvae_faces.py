@@ -201,8 +201,8 @@ def build(settings: Settings, nets: Nets, helpers: Mapping[str, Trained] | None 
         reconstruction = settings.loss.weight * mse
         return reconstruction + kl, {"reconstruction": reconstruction, "kl": kl, "mse": mse}
 
-    first = watched_of(len(test["conditions"]))
-    watched = Batch({name: torch.from_numpy(test[name][:first].copy()) for name in ("images", "conditions")})
+    part, _ = parts_of(len(test["conditions"]))
+    watched = Batch({name: torch.from_numpy(test[name][part].copy()) for name in ("images", "conditions")})
 
     def validate(nets: Nets, rng: torch.Generator) -> dict[str, Any]:
         return watch(settings, nets, watched, rng)
@@ -329,8 +329,8 @@ def read(settings: Settings) -> Dataset:
 
 
 def columns_of(found: Dataset, split: str, helpers: Mapping[str, Trained]) -> dict[str, Array]:
-    """Columns of a split: images (n, 120, 120, 3) uint8, labels (n, 5) as given, and conditions (n, 5) float32, which
-    are the labels where there are any, else what the helper measures.
+    """Columns of a split: images (n, 120, 120, 3) uint8, conditions (n, 5) float32 as given, else what the helper
+    measures, and labels (n, 5): those given, but for what a network filled in earlier, which is none (NaN).
 
     Raises:
         EpochalError: labels are missing and there is no helper.
@@ -350,6 +350,8 @@ def columns_of(found: Dataset, split: str, helpers: Mapping[str, Trained]) -> di
             )
         measured = measuring.measured_conditions(helpers, images[rows])
         given[rows] = np.where(np.isnan(given[rows]), measured, given[rows])
+    if "predicted" in found.splits[split]:
+        labels = np.where(found.splits[split]["predicted"], np.float32("nan"), labels)
     return {"images": images, "conditions": given, "labels": labels}
 
 
@@ -397,8 +399,8 @@ def evaluate(trained: Trained, split: str) -> dict[str, float | str]:
     if split == "train":
         columns = {name: measuring.spaced(column, measuring.EXAMINED) for name, column in columns.items()}
     else:
-        first = watched_of(len(columns["conditions"]))
-        part = slice(first, None) if split == "test" else slice(first)
+        watched, measured = parts_of(len(columns["conditions"]))
+        part = measured if split == "test" else watched
         columns = {name: column[part] for name, column in columns.items()}
     rebuilt = measuring.rebuilding(trained, columns)
     train = columns_of(found, "train", trained.helpers)
@@ -414,9 +416,10 @@ def evaluate(trained: Trained, split: str) -> dict[str, float | str]:
     return {**rebuilt, **directions, **penalty, **obeyed, **words}
 
 
-def watched_of(count: int) -> int:
-    """How many of the test images watch the training."""
-    return min(WATCHED, max(1, count // 3))
+def parts_of(count: int) -> tuple[slice, slice]:
+    """The test images that watch the training, and those that are measured: a single one does both."""
+    first = min(WATCHED, max(1, count // 3))
+    return slice(first), slice(first if count > 1 else 0, None)
 
 
 # --- figures
@@ -430,7 +433,7 @@ def figures(trained: Trained) -> dict[str, Figure]:
     nets, device = trained.nets, trained.device
     found = read(trained.settings)
     test = found.splits["test"]
-    chosen = slice(watched_of(len(test["conditions"])), None)
+    _, chosen = parts_of(len(test["conditions"]))
     images = torch.from_numpy(measuring.spaced(test["images"][chosen], 8)).to(device)
     given = torch.from_numpy(measuring.spaced(test["conditions"][chosen], 8)).to(device)
     c = torch.where(given.isnan(), nets["condition"].middle, given)
