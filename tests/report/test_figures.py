@@ -357,10 +357,10 @@ def test_values_of_phases(recipe: Recipe, make: Maker) -> None:
     assert figure is not None
     (title,) = texts(figure, "title")
     assert title == "Loss and 5 values beside it over epochs: training (means over items) and validation"
-    words = ["loss", "a's loss", "a's mse", "a's pull", "b's loss", "b's real accuracy"]
+    words = ["loss", "a's loss", "a's MSE", "a's pull", "b's loss", "b's real accuracy"]
     assert [axes.get_ylabel() for axes in figure.axes] == words
     watched = [axes for axes in figure.axes if "validation" in {line.get_label() for line in axes.lines}]
-    assert [axes.get_ylabel() for axes in watched] == ["a's mse"]
+    assert [axes.get_ylabel() for axes in watched] == ["a's MSE"]
 
 
 def write_epochs(

@@ -41,6 +41,7 @@ WORDS = {
     "kl": ("KL divergence", "nats"),
     "distortion": ("distortion", "nats"),
     "mmd": ("squared MMD", ""),
+    "mse": ("MSE", ""),
     "cross_entropy": ("cross-entropy", "nats"),
     "nll": ("negative log-likelihood", "nats"),
     "accuracy": ("accuracy", "share of items"),

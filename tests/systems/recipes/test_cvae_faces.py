@@ -222,6 +222,19 @@ def test_glorots_penalty_is_what_a_fresh_network_has() -> None:
 # --- missing labels ------------------------------------------------------------------------------------------------
 
 
+def test_the_threshold_is_a_line_over_all_directions() -> None:
+    """The figure of directions draws the variance that each must exceed over as many as the spectrum could have: two
+    points would be marked with dots, as if they had been measured."""
+    rng = np.random.default_rng(0)
+    columns = {
+        "images": rng.integers(0, 256, (80, 120, 120, 3), dtype=np.uint8),
+        "conditions": rng.random((80, 5), dtype=np.float32),
+    }
+    figure = _faces_measuring.directions_figure(500.0, columns)
+    directions, heights = figure.series["43,200 / (2W) = 43.2"]
+    assert list(directions) == list(range(1, 81)) and set(heights) == {43.2}
+
+
 def test_missing_labels_are_filled_and_given_ones_kept(few: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only where labels are missing is face-conditions asked for; then its answers stand in the empty places alone."""
     settings = settings_of("baseline")

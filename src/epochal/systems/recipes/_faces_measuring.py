@@ -230,10 +230,11 @@ def directions_figure(weight: float, train: Mapping[str, Array]) -> Curves:
             above = values[values > 1e-6 * values[0]].tolist()  # the others are zero but for rounding
             series[name] = (list(range(1, len(above) + 1)), above)
     limit = directions.threshold(VALUES, weight)
-    series[f"43,200 / (2W) = {told(limit)}"] = ([1, found.n], [limit, limit])
+    every = list(range(1, found.n + 1))  # a line without the dots that mark the ends of one of two points
+    series[f"43,200 / (2W) = {told(limit)}"] = (every, [limit] * found.n)
     return Curves(
         series,
-        title="Directions in which the training images vary, and how much is worth its KL",
+        title="Directions in which the training images vary, and which are worth their KL",
         x_axis="direction",
         y_axis="variance, summed over pixels",
         log_x=True,

@@ -45,7 +45,7 @@ class Net:
     latent: Annotated[int, Interval(1, 1024)] = 48
     """Latent dimensions."""
     side_path: Literal["dense", "broadcast", "none"] = "dense"
-    """What latent and condition add to each scale: weights of every position's own, one number a channel, nothing."""
+    """What latent and condition add at each scale: a number a position and channel, one a channel, or nothing."""
     bounded: bool = True
     """Tanh on the posterior's mean and log-variance."""
     dropout: Annotated[float, Interval(0, 1, open_high=True)] = 0.45
