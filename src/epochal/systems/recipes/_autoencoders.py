@@ -181,7 +181,10 @@ def batches(images: Array, device: Any, chunk: int = CHUNK) -> Iterator[Batch]:
 def validate(
     loss: LossFunction, found: Dataset, chunk: int = CHUNK
 ) -> Callable[[Nets, torch.Generator], Mapping[str, float]] | None:
-    """`Task.validate`: the loss and its parts, means over the held-out images; None where none is held out."""
+    """`Task.validate`: the loss (where it is not None) and its parts, means over the held-out images.
+
+    None where none is held out.
+    """
     columns = found.splits.get("validation")
     if columns is None:
         return None
@@ -190,7 +193,7 @@ def validate(
         sums: dict[str, Any] = {}
         for batch in batches(columns["images"], rng.device, chunk):
             total, parts = loss(nets, batch, rng)
-            for name, value in {"loss": total, **parts}.items():
+            for name, value in {**({} if total is None else {"loss": total}), **parts}.items():
                 sums[name] = sums.get(name, 0) + value * len(batch["x"])
         return {name: value / len(columns["images"]) for name, value in sums.items()}
 

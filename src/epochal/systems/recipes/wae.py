@@ -141,9 +141,9 @@ def build(settings: Settings, nets: Nets) -> Task:
         return gan.discriminator_loss(on_prior, on_codes), right
 
     def watch(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Any, Mapping[str, Any]]:
-        """The loss with the kernel; without λ beside an adversary, whose own loss says nothing on its own."""
+        """The loss with the kernel; only its parts beside an adversary, whose own loss says nothing on its own."""
         loss, parts = with_kernel(nets, batch, rng)
-        return (loss if settings.loss.regulariser == "mmd" else parts["reconstruction"]), parts
+        return (loss if settings.loss.regulariser == "mmd" else None), parts
 
     def sample(nets: Nets, rng: torch.Generator) -> ImageGrid:
         return samples.prior_samples(nets, settings.net.latent, rng)
