@@ -30,8 +30,10 @@ def known_as(monkeypatch: pytest.MonkeyPatch, recipe: Any) -> None:
     monkeypatch.setattr(registry, "find", lambda name: recipe if name == recipe.name else whole(name))
 
 
-def test_training_gets_the_networks_it_starts_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`build` is handed the trained helper, which is trained once for two runs."""
+def test_training_gets_the_networks_it_starts_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`build` is handed the trained helper, which is trained once for two runs; why another recipe trains is said."""
     seen: list[Trained] = []
 
     def build(settings: Any, nets: Any, helpers: Any) -> Any:
@@ -46,8 +48,9 @@ def test_training_gets_the_networks_it_starts_from(tmp_path: Path, monkeypatch: 
     )
     known_as(monkeypatch, student)
     lab = Lab(tmp_path / "lab")
-    (run, _) = api.run("student", seeds=2, lab=lab, show=False)
+    (run, _) = api.run("student", seeds=2, lab=lab)
     assert run.status == "finished" and len(seen) == 2
+    assert capsys.readouterr().err.count("line is needed as teacher: trained now, once, and kept in ") == 1
     assert seen[0].settings.lr == pytest.approx(0.005)
     assert not seen[0].nets["line"].weight.requires_grad
     kept = [one for one in Lab(tmp_path / "cache" / "helpers").runs() if one.recipe == "line"]

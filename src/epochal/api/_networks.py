@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -233,6 +234,12 @@ def _helpers(
         with locking.hold(home.path / f".{key}", wait=True):  # two evaluations at once train it once
             kept = [one for one in home.runs() if one.name == key and one.status == "finished"]
             if not kept:
+                if show:
+                    print(
+                        f"{found.name} is needed as {role}: trained now, once, and kept in {home.path}",
+                        file=sys.stderr,
+                        flush=True,
+                    )
                 plan = Plan(found, registry.recipe_path(name), settings, {"name": key}, None, device, "auto")
                 kept = train_jobs([Job(plan, [0])], home, show=show, keep_going=False)
                 if found.evaluate is not None:  # how far a judge can be trusted is part of what it measures
