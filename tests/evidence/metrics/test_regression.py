@@ -26,6 +26,14 @@ def test_errors_are_scikit_learns() -> None:
     assert found.verdict().startswith("is predicted: squared error ") and "n = 300" in found.verdict()
 
 
+def test_few_labels_have_no_verdict() -> None:
+    """Two labels that happen to lie near the predictions are called neither predicted nor collapsed; ten are judged."""
+    labels = np.linspace(0, 1, 10)
+    few = regression.measure(labels[:2] + 0.01, labels[:2], 0.5)
+    assert few.verdict().startswith("has too few labels to judge (n = 2): squared error ")
+    assert regression.measure(labels + 0.01, labels, 0.5).verdict().startswith("is predicted: ")
+
+
 def test_collapse_is_said() -> None:
     """A constant near the mean has a gain of about 1 and no spread; one that is worse than the mean says so."""
     labels = np.linspace(0, 1, 101)

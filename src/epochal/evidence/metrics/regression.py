@@ -13,6 +13,10 @@ COLLAPSED = 1.1
 """A squared error that is not so many times below the mean predictor's is no prediction."""
 
 
+FEW = 10
+"""Labels below which the two errors say little: a verdict would be chance."""
+
+
 @dataclass(frozen=True)
 class Regression:
     """Errors of predictions p of labels y, over n items.
@@ -42,14 +46,14 @@ class Regression:
 
     def verdict(self) -> str:
         """What the numbers say, in words."""
-        if not self.collapsed:
-            return (
-                f"is predicted: squared error {self.gain:.2f} times smaller than the mean's (n = {self.n:,})"
-            )
         if self.gain >= 1:
             compared = f"{self.gain:.2f} times smaller than"
         else:
             compared = f"{1 / self.gain:.2f} times" if self.gain else "infinitely many times"
+        if self.n < FEW:
+            return f"has too few labels to judge (n = {self.n}): squared error {compared} the mean's"
+        if not self.collapsed:
+            return f"is predicted: squared error {compared} the mean's (n = {self.n:,})"
         return (
             f"is NOT predicted, the network collapsed to the mean: squared error {compared} that of always answering "
             f"it (n = {self.n:,})"
