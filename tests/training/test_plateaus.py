@@ -116,3 +116,10 @@ def test_watching_what_is_not_there_is_said(flat: Any) -> None:
     flat.recipes["one-phase"] = lambda _: recipe
     with pytest.raises(EpochalError, match="fit watches the validation value 'loss', which there is not"):
         flat.train("one-phase")
+
+
+def test_the_phase_is_named_once() -> None:
+    """A phase that watches its own value ("eyes/loss") is not named twice when its rate falls."""
+    watch = PlateauWatch("eyes", Plateau("eyes/loss", factor=0.5, patience=1, least=0.0))
+    assert watch.see({"eyes/loss": 1.0}) is None
+    assert watch.see({"eyes/loss": 1.0}) == "eyes: loss no longer falls, learning rate times 0.5 from now on"

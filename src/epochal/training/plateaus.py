@@ -42,7 +42,8 @@ class PlateauWatch:
         if self.waited < plateau.patience or lower >= self.factor:
             return None
         self.waited, self.factor = 0, lower
-        return f"{self.phase}: {plateau.of} no longer falls, learning rate times {lower:g} from now on"
+        of = plateau.of.removeprefix(f"{self.phase}/")
+        return f"{self.phase}: {of} no longer falls, learning rate times {lower:g} from now on"
 
     def state(self) -> Tensor:
         """Everything to go on from, exactly: (best, waited, factor); no best is none yet."""
