@@ -175,6 +175,16 @@ def parameters_text(settings: Settings) -> str:
     )
 
 
+def filled_text(labels: Array) -> list[str]:
+    """How many conditions of the training images (n, 5) are no labels but a network's answers; nothing where none."""
+    import numpy as np
+
+    counts = np.isnan(labels).sum(axis=0)
+    filled = {"sex": counts[0], "hair": counts[2], "mouth": counts[3], "eyes": counts[4]}
+    said = ", ".join(f"{what} {count:,}" for what, count in filled.items() if count)
+    return [f"conditions filled in by networks, of {len(labels):,} training images: {said}"] if said else []
+
+
 def beta(settings: Settings) -> float:
     """β = 43,200 / W: the weight of the KL beside a Gaussian likelihood with variance 1/2."""
     return VALUES / settings.loss.weight
@@ -236,7 +246,7 @@ def build(settings: Settings, nets: Nets, helpers: Mapping[str, Trained] | None 
             "sha256": found.sha256,
             "parameters": parameter_counts(settings),
         },
-        remarks=remarks(settings, nets, train),
+        remarks=[*remarks(settings, nets, train), *filled_text(train["labels"])],
     )
 
 
