@@ -42,6 +42,7 @@ WORDS = {
     "distortion": ("distortion", "nats"),
     "mmd": ("squared MMD", ""),
     "mse": ("MSE", ""),
+    "relative": ("loss relative to the mean's", ""),
     "cross_entropy": ("cross-entropy", "nats"),
     "nll": ("negative log-likelihood", "nats"),
     "accuracy": ("accuracy", "share of items"),
