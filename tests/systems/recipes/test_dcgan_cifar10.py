@@ -98,6 +98,8 @@ def test_the_seven_experiments_and_what_they_lacked() -> None:
         "net.dropout": [0.3, 0.3, 0.3, *[0.5] * 4, 0.3],
         "net.depth": [*["logged"] * 4, "deeper", "deepest", "deepest", "logged"],
         "net.init": [*["glorot"] * 7, "normal"],
+        "net.spectral_norm": [*[False] * 7, True],
+        "optim.ema": [*[0.0] * 7, 0.999],
         "loss.real_target": [*[1.0] * 6, 0.8, 0.9],
         "loss.threshold": [*[0.5] * 7, 0.0],
     }.items():
@@ -447,11 +449,12 @@ def test_evaluate(judged: Trained) -> None:
 
 def test_the_discriminator_is_asked_at_both_thresholds(judged: Trained) -> None:
     """Outputs of about 1/4: at 0 all real images are told right and no generated one, at 1/2 the other way round."""
-    nets = judged.nets
+    settings = settings_of("exp-1")
+    nets = {name: net.eval() for name, net in RECIPE.nets(settings).items()}
     with torch.no_grad():
         nets["discriminator"].dense.weight.zero_()
         nets["discriminator"].dense.bias.fill_(0.25)
-    logged = replace(judged, settings=settings_of("exp-1", optim__ema=0.9))
+    logged = replace(judged, settings=settings, nets=nets)
     found = dcgan_cifar10.evaluate(logged, "test")
     assert (found["real_accuracy"], found["fake_accuracy"]) == (1.0, 0.0)
     assert (found["real_accuracy_as_logged"], found["fake_accuracy_as_logged"]) == (0.0, 1.0)
