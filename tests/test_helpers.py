@@ -76,3 +76,39 @@ def test_what_numbers_depend_on_is_kept_and_shown(
     assert "Extractor: cnn 3fa9c1e2." in Path(api.log("line", lab=lab)).read_text()
     api.resume(run.id, epochs=3, lab=lab, show=False)
     assert not run.reload().meta["evaluation"] and not run.meta["measured_with"]
+
+
+def test_a_stopped_helper_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while a helper trains: the message names no `resume`, which would look for it in the user's lab; the same
+    command again goes on with the very run, from its checkpoint."""
+    built: list[str] = []
+
+    def build(settings: Any, nets: Any) -> Any:
+        built.append("teacher")
+        task = tiny_recipe.build(settings, nets)
+        if len(built) > 1:
+            return task
+
+        def stop(nets: Any, rng: Any) -> Any:
+            raise KeyboardInterrupt
+
+        return replace(task, validate=stop)
+
+    teacher = replace(tiny_recipe.RECIPE, name="teacher", build=build)
+    student = replace(
+        tiny_recipe.RECIPE,
+        name="student",
+        build=lambda settings, nets, helpers: tiny_recipe.build(settings, nets),
+        needs_to_train=lambda settings: {"teacher": ("teacher", {})},
+    )
+    for recipe in (teacher, student):
+        known_as(monkeypatch, recipe)
+    lab, home = Lab(tmp_path / "lab"), Lab(tmp_path / "cache" / "helpers")
+    with pytest.raises(api.TrainingEnded) as stopped:
+        api.run("student", lab=lab, show=False)
+    assert "same command again" in str(stopped.value.hint) and not lab.runs()
+    (begun,) = home.runs()
+    assert begun.status == "stopped"
+    (run,) = api.run("student", lab=lab, show=False)
+    (kept,) = home.runs()
+    assert run.status == kept.status == "finished" and kept.id == begun.id

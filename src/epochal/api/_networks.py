@@ -219,7 +219,6 @@ def _helpers(
     needs: Mapping[str, tuple[str, Mapping[str, Any]]], device: str, show: bool
 ) -> dict[str, Trained]:
     """Trained networks of other recipes, trained once and kept in the cache under the hash of all that makes them."""
-    from epochal.api._training import train_jobs  # which draws with these networks
     from epochal.folders import cache_folder
     from epochal.journal import locking
     from epochal.training import engine
@@ -241,11 +240,29 @@ def _helpers(
                         flush=True,
                     )
                 plan = Plan(found, registry.recipe_path(name), settings, {"name": key}, None, device, "auto")
-                kept = train_jobs([Job(plan, [0])], home, show=show, keep_going=False)
+                kept = [_train_helper(plan, key, home, show)]
                 if found.evaluate is not None:  # how far a judge can be trusted is part of what it measures
                     evaluate(kept[0].id, lab=home, device=device, show=show)
         trained[role] = engine.load(found, kept[0], device=device)
     return trained
+
+
+def _train_helper(plan: Plan, key: str, home: Lab, show: bool) -> Run:
+    """Trains a helper, or goes on with one that was stopped or killed."""
+    from epochal.api._training import TrainingEnded, resume, train_jobs  # which draws with these networks
+
+    begun = [one for one in home.runs() if one.name == key and one.status in ("stopped", "running")]
+    try:
+        if begun:
+            return resume(begun[0], lab=home, recipe=str(plan.file) if plan.file else None, show=show)
+        (one,) = train_jobs([Job(plan, [0])], home, show=show, keep_going=False)
+    except TrainingEnded as ended:
+        if ended.runs[-1].status != "stopped":
+            raise
+        # It is in no lab of the user's, and what it is needed for comes after it.
+        again = "The same command again goes on with it, then with what it is needed for."
+        raise TrainingEnded(ended.what, hint=again, runs=ended.runs) from None
+    return one
 
 
 def _fingerprint(recipe: Recipe, settings: Any) -> str:
