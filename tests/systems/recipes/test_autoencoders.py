@@ -376,8 +376,10 @@ def test_variation_shows_the_image_and_its_posterior(home: Path, trained: Mappin
     images = shared.read(model.settings).splits["test"]["images"]
     still = samples.generate(model, samples.Request("variation", n=3, item=2, spread=0.0)).images[0]
     assert np.array_equal(still[0], images[2]) and np.array_equal(still[1], still[3])
-    moved = samples.generate(model, samples.Request("variation", n=3, item=2)).images[0]
+    drawn = samples.generate(model, samples.Request("variation", n=3, item=2))
+    moved = drawn.images[0]
     assert not np.array_equal(moved[1], moved[2])
+    assert drawn.title.endswith("decoded 3 times with noise of 1 times its posterior's standard deviations")
     with pytest.raises(UsageError, match="no test image 100"):
         samples.generate(model, samples.Request("variation", item=100))
 

@@ -204,10 +204,10 @@ def _variations(trained: Trained, request: Request) -> ImageGrid:
         if log_variance is None:
             few = next(shared.batches(images, trained.device, chunk=2000))
             deviation = shared.encode(trained.nets, few["x"])[0].std(0, correction=0)
-            spread, unit = 0.3 if request.spread is None else request.spread, "those of all test codes"
+            spread, unit = 0.3 if request.spread is None else request.spread, "the standard deviations of all test codes"
         else:
             deviation = (log_variance / 2).exp()
-            spread, unit = 1.0 if request.spread is None else request.spread, "those of its posterior"
+            spread, unit = 1.0 if request.spread is None else request.spread, "its posterior's standard deviations"
         noise = torch.randn(request.n, mean.shape[1], device=trained.device, generator=rng)
         varied = pictures(shared.decode(trained.nets, mean + spread * deviation * noise))
     times = f"{request.n} time{'s' * (request.n > 1)}"
