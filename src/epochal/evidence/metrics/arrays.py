@@ -42,6 +42,18 @@ def rows(images: Any) -> Iterator[Float64]:
         yield part.reshape(len(part), -1).astype(np.float64) / scale
 
 
+def finite(*features: Array) -> None:
+    """Refuses features that would spoil a distance without a word: a NaN lies in no ball, and so counts as far away.
+
+    Raises:
+        ValueError: a value is NaN or infinite.
+    """
+    for array in features:
+        bad = int((~np.isfinite(array)).any(axis=1).sum())
+        if bad:
+            raise ValueError(f"features must be finite, but {bad} of {len(array)} are not")
+
+
 def vector(values: Any, name: str) -> Float64:
     """Values of shape (n,) as float64.
 

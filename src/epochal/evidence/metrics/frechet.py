@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from epochal.evidence.metrics.arrays import Float64, numpy_of
+from epochal.evidence.metrics.arrays import Float64, finite, numpy_of
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Gaussian:
         f = numpy_of(features).astype(np.float64)
         if f.ndim != 2 or not len(f):
             raise ValueError(f"features must be (n, d) with n >= 1, but got shape {f.shape}")
+        finite(f)
         mean = f.mean(axis=0)
         centred = f - mean
         return cls(len(f), mean, centred.T @ centred)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from epochal.evidence.metrics.arrays import Float64, numpy_of
+from epochal.evidence.metrics.arrays import Float64, finite, numpy_of
 
 BLOCK = 500
 """Rows of the kernel matrix at a time."""
@@ -43,6 +43,7 @@ def kernel_distance(x: Any, y: Any) -> KernelDistance:
     u, v = numpy_of(x).astype(np.float64), numpy_of(y).astype(np.float64)
     if u.ndim != 2 or v.ndim != 2 or u.shape[1] != v.shape[1] or min(len(u), len(v)) < 4:
         raise ValueError(f"features must be (m, d) and (n, d), m, n >= 4, but got {u.shape} and {v.shape}")
+    finite(u, v)
     m, n = len(u), len(v)
     xx, yy, xy = _Pairs.within(u), _Pairs.within(v), _Pairs.between(u, v)
     h_x, h_y = xx.rows - xy.rows, yy.rows - xy.columns

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from epochal.evidence.metrics.arrays import numpy_of
+from epochal.evidence.metrics.arrays import finite, numpy_of
 from epochal.evidence.metrics.neighbours import squared_distances, squared_radii
 
 K = 3
@@ -54,6 +54,7 @@ def manifolds(real: Any, generated: Any, *, k: int = K, k_density: int = K_DENSI
     r, g = (numpy_of(features).astype(np.float64) for features in (real, generated))
     if r.ndim != 2 or g.ndim != 2 or r.shape[1] != g.shape[1] or min(len(r), len(g)) < 2:
         raise ValueError(f"features must be (m, d) and (n, d), m, n >= 2, but got {r.shape} and {g.shape}")
+    finite(r, g)
     # A copy of the k-th neighbour lies on the ball's surface: rounding must not push it out.
     slack = _ROUNDING * float(np.square(r - r.mean(axis=0)).sum(axis=1).mean())
     ball, wide = (radii + slack for radii in squared_radii(r, k, k_density))
