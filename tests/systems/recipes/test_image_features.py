@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import epochal
+from epochal.errors import UsageError
 from epochal.evidence.metrics.image_quality import quality
 from epochal.settings.common import DataSettings
 from epochal.systems import data
@@ -101,6 +102,14 @@ def test_real_images_are_of_the_split_and_the_floor_of_others() -> None:
     # Nor are there enough training images: then the test images there are.
     real, others, _ = shared.real_images(found_with(60, 30), "test", 40)
     assert (len(real), len(others)) == (30, 40)
+
+
+def test_too_few_training_images_are_said_to_be() -> None:
+    """Eight make two sets of four, the least that a kernel distance takes; fewer are refused in words."""
+    assert len(shared.real_images(found_with(8, 30), "train", 40)[1]) == 4
+    with pytest.raises(UsageError, match="7 training images are too few") as error:
+        shared.real_images(found_with(7, 30), "test", 40)
+    assert "--data.limit" in (error.value.hint or "")
 
 
 def test_needs_name_the_source_that_is_meant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

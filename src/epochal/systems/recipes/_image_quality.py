@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 EXTRACTOR = "extractor"
 SAMPLES = 10_000
 """Generated images that are measured, and real ones that they are compared with."""
+LEAST = 4
+"""Real images below which nothing can be measured (`image_quality.profile`)."""
 
 METRICS = (
     Metric(
@@ -102,10 +104,20 @@ def real_images(found: Dataset, split: str, n: int = SAMPLES) -> tuple[Array, Ar
 
     Up to n of the split, beside training images drawn without replacement. A test split of fewer than n images gives
     way to training images, where 2n of them are there: few real images make every measure worse than it is.
+
+    Raises:
+        UsageError: the run has too few training images to measure anything.
     """
     import numpy as np
 
+    from epochal.errors import UsageError
+
     pool = found.splits["train"]["images"]
+    if len(pool) < 2 * LEAST:
+        raise UsageError(
+            f"{len(pool)} training image{'s' * (len(pool) > 1)} are too few to measure how good samples are.",
+            hint=f"At least {2 * LEAST} are needed: train on more (--data.limit).",
+        )
     rng = np.random.default_rng(0)
     of = found.splits[split]["images"]
     if split == "train" or len(of) < n <= len(pool) // 2:
