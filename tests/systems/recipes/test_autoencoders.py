@@ -379,7 +379,7 @@ def test_variation_shows_the_image_and_its_posterior(home: Path, trained: Mappin
     drawn = samples.generate(model, samples.Request("variation", n=3, item=2))
     moved = drawn.images[0]
     assert not np.array_equal(moved[1], moved[2])
-    assert drawn.title.endswith("decoded 3 times with noise of 1 times its posterior's standard deviations")
+    assert drawn.title.endswith("decoded 3 times with noise of 1 standard deviations of its posterior")
     with pytest.raises(UsageError, match="no test image 100"):
         samples.generate(model, samples.Request("variation", item=100))
 

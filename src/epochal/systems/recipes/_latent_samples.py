@@ -204,16 +204,16 @@ def _variations(trained: Trained, request: Request) -> ImageGrid:
         if log_variance is None:
             few = next(shared.batches(images, trained.device, chunk=2000))
             deviation = shared.encode(trained.nets, few["x"])[0].std(0, correction=0)
-            spread, unit = 0.3 if request.spread is None else request.spread, "the standard deviations of all test codes"
+            spread, whose = 0.3 if request.spread is None else request.spread, "all test codes"
         else:
             deviation = (log_variance / 2).exp()
-            spread, unit = 1.0 if request.spread is None else request.spread, "its posterior's standard deviations"
+            spread, whose = 1.0 if request.spread is None else request.spread, "its posterior"
         noise = torch.randn(request.n, mean.shape[1], device=trained.device, generator=rng)
         varied = pictures(shared.decode(trained.nets, mean + spread * deviation * noise))
     times = f"{request.n} time{'s' * (request.n > 1)}"
     return grid(
         np.concatenate([images[request.item][None], varied]),
-        f"Test image {request.item} (first), decoded {times} with noise of {spread:g} times {unit}",
+        f"Test image {request.item} (first), decoded {times} with noise of {spread:g} standard deviations of {whose}",
     )
 
 
