@@ -50,7 +50,8 @@ class DataSettings(common.DataSettings):
     """Which faces, from where, how many labelled ones."""
 
     limit: Annotated[int, Interval(1)] | None = 2000
-    """Use at most this many labelled training images, those whose labels are held out among them."""
+    """Use at most this many labelled training images, evenly spaced in stored order, those whose labels are held out
+    among them."""
     hold_out_every: Annotated[int, Interval(2)] = 10
     """Of each condition's training labels every so many-th, beginning with the first, is kept for validation."""
 
@@ -124,9 +125,11 @@ def labelled(settings: Settings, found: Dataset, split: str) -> dict[str, Array]
     if "predicted" in columns:
         known &= ~columns["predicted"]
     if split != "test":
-        rows = np.flatnonzero(known.any(1))[: settings.data.limit]
+        rows = np.flatnonzero(known.any(1))
+        used = min(settings.data.limit or len(rows), len(rows))
         chosen = np.zeros(len(known), dtype=bool)
-        chosen[rows] = True
+        # Evenly spaced: the first rows of a table sorted by sex would teach one sex only.
+        chosen[rows[np.arange(used) * len(rows) // max(used, 1)]] = True
         known &= chosen[:, None]
         held = known & ((known.cumsum(0) - 1) % settings.data.hold_out_every == 0)
         known = held if split == "validation" else known & ~held
