@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from torch import nn
 
-from epochal.errors import EpochalError
+from epochal.errors import EpochalError, UsageError
+from epochal.settings.common import RecipeSettings, StopSettings
 from epochal.training import soundness
-from epochal.training.task import Average, Optimiser, Phase, Task
+from epochal.training.task import Average, Metric, Optimiser, Phase, Task
 
 PHASE = Phase("p", ("net",), lambda nets, batch, rng: (batch["x"], {}), Optimiser(), "x")
 TASK = Task({"x": np.zeros(4), "y": np.zeros(4)}, batch_size=2, phases=(PHASE,))
@@ -42,6 +43,15 @@ def test_a_mistake_is_named(change: dict[str, Any], message: str) -> None:
     """Each would otherwise fail deep in the engine, or train nothing and say nothing."""
     with pytest.raises(EpochalError, match=message):
         soundness.insist("r", replace(TASK, **change), {"net": object()})
+
+
+def test_patience_needs_something_to_watch() -> None:
+    """Without a validation metric no epoch is ever worse than another: the training would silently not stop."""
+    patient = RecipeSettings(stop=StopSettings(patience=3))
+    with pytest.raises(UsageError, match=r"stop\.patience = 3, but no validation metric of r"):
+        soundness.insist_on_patience("r", TASK, patient)
+    soundness.insist_on_patience("r", TASK, RecipeSettings())
+    soundness.insist_on_patience("r", replace(TASK, keep_best=Metric("m", "lower", "m")), patient)
 
 
 @pytest.mark.parametrize(

@@ -330,7 +330,14 @@ def _train(
             raise
         runs_kept = [each.reload() for each in kept]
         raise TrainingEnded(f"{problem.what}{left}", hint=problem.hint, runs=runs_kept) from problem
-    _draw(recipe, one.reload())
+    try:
+        _draw(recipe, one.reload())
+    except KeyboardInterrupt:
+        raise TrainingEnded(
+            f"Run {one.id} is finished; the drawing of its figures was stopped.{left}",
+            hint=f"Those that were drawn are in {one.figures_dir}.",
+            runs=[*before, one.reload()],
+        ) from None
 
 
 def _draw(recipe: Recipe, one: Run) -> None:

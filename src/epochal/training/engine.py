@@ -141,6 +141,7 @@ class Session:
         self.task: Task
         self.nets, self.task = self._build()
         soundness.insist(recipe.name, self.task, self.nets)
+        soundness.insist_on_patience(recipe.name, self.task, settings)
         if self.task.stepper is not None:
             self.device = torch.device("cpu")  # NumPy knows no other
             self.task.stepper.init(numpy_stream(self.seed, "init"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from epochal.errors import EpochalError
+from epochal.errors import EpochalError, UsageError
 from epochal.training.task import Task
 
 
@@ -24,6 +24,20 @@ def insist(recipe: str, task: Task, nets: Mapping[str, Any]) -> None:
     wrong = _fault(task, nets)
     if wrong is not None:
         raise EpochalError(f"The recipe {recipe} cannot be trained: {wrong[0]}.", hint=wrong[1])
+
+
+def insist_on_patience(recipe: str, task: Task, settings: Any) -> None:
+    """Refuses patience with a recipe that no validation metric watches: it would never end a training.
+
+    Raises:
+        UsageError: `stop.patience` is set and the task names no `keep_best`.
+    """
+    patience = settings.stop.patience
+    if patience and task.keep_best is None:
+        raise UsageError(
+            f"stop.patience = {patience}, but no validation metric of {recipe} says what is better.",
+            hint="Leave it out; --epochs or --steps ends the training.",
+        )
 
 
 def _fault(task: Task, nets: Mapping[str, Any]) -> tuple[str, str] | None:
