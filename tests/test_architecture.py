@@ -134,6 +134,8 @@ def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
 
 def test_nothing_read_from_disk_is_executed() -> None:
     """No pickle, NumPy files without it, `torch.load` only with weights_only=True, no eval or exec."""
+    # torch-fidelity reads its weights from a file only: it is given tensors that were read safely and written anew.
+    written_for_another = {("evidence/metrics/inception.py", "torch.save")}
     forbidden_imports = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
     wrong = []
     for path in MODULES:
@@ -145,7 +147,8 @@ def test_nothing_read_from_disk_is_executed() -> None:
             given: dict[str | None, Any] = {
                 k.arg: k.value.value for k in call.keywords if isinstance(k.value, ast.Constant)
             }
-            if called in ("torch.load", "torch.save") and given.get("weights_only") is not True:
+            pickles = called in ("torch.load", "torch.save") and given.get("weights_only") is not True
+            if pickles and (name_of(path), called) not in written_for_another:
                 wrong.append(f"{name_of(path)}:{call.lineno} {called}")
             if called.endswith(("np.load", "numpy.load")) and given.get("allow_pickle", False) is not False:
                 wrong.append(f"{name_of(path)}:{call.lineno} {called}")

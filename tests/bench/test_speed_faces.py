@@ -59,6 +59,7 @@ def copy_weights(mine: Any, plain: Any) -> None:
         theirs.bias.copy_(ours.bias.unflatten(0, shape).permute(2, 0, 1).flatten())
 
 
+@pytest.mark.filterwarnings("ignore:Using padding=.same.")  # PyTorch remarks on its speed once a process
 @pytest.mark.parametrize("version", ["sum-mse", "model-3"])
 def test_the_plain_program_computes_the_recipes_loss(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     """With equal weights, images and noise both give one loss, penalty included; optimiser and batch are alike."""
