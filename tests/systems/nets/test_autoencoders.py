@@ -61,3 +61,15 @@ def test_logits_reach_both_signs(architecture: Architecture) -> None:
     torch.manual_seed(0)
     logits = autoencoders.Decoder(architecture, (1, 28, 28), 50, 4, 7)(torch.randn(50, 7))
     assert logits.min() < 0 < logits.max()
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "conv"])
+def test_the_activation_is_that_of_every_hidden_layer(architecture: Architecture) -> None:
+    """GELU where it is asked for, and then no ReLU is left; the weights are the same in number."""
+    nets = [
+        net(architecture, (1, 28, 28), 50, 4, 7, "gelu")
+        for net in (autoencoders.GaussianEncoder, autoencoders.Decoder)
+    ]
+    kinds = [type(module) for net in nets for module in net.modules()]
+    assert nn.ReLU not in kinds and kinds.count(nn.GELU) == (2 if architecture == "mlp" else 6)
+    assert nets[1](nets[0](torch.rand(2, 1, 28, 28))[0]).shape == (2, 1, 28, 28)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Literal
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 Shape = tuple[int, int, int]  # channels, height, width
 Architecture = Literal["mlp", "conv"]
+Activation = Literal["relu", "gelu"]
+_ACTIVATIONS: dict[Activation, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
 
 
 class Encoder(nn.Module):
@@ -25,13 +26,20 @@ class Encoder(nn.Module):
         hidden: units of the hidden dense layer.
         width: channels of the first convolution; each further one has twice as many.
         latent: length of the code.
+        activation: of all hidden layers.
     """
 
     def __init__(
-        self, architecture: Architecture, shape: Shape, hidden: int, width: int, latent: int
+        self,
+        architecture: Architecture,
+        shape: Shape,
+        hidden: int,
+        width: int,
+        latent: int,
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
-        self.features = _features(architecture, shape, hidden, width)
+        self.features = _features(architecture, shape, hidden, width, _ACTIVATIONS[activation])
         self.code = nn.Linear(hidden, latent)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -43,10 +51,16 @@ class GaussianEncoder(nn.Module):
     """q(z | x): image (B, C, H, W) → mean and log-variance, each (B, latent). Arguments as `Encoder`'s."""
 
     def __init__(
-        self, architecture: Architecture, shape: Shape, hidden: int, width: int, latent: int
+        self,
+        architecture: Architecture,
+        shape: Shape,
+        hidden: int,
+        width: int,
+        latent: int,
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
-        self.features = _features(architecture, shape, hidden, width)
+        self.features = _features(architecture, shape, hidden, width, _ACTIVATIONS[activation])
         self.mean = nn.Linear(hidden, latent)
         self.log_variance = nn.Linear(hidden, latent)
 
@@ -59,14 +73,21 @@ class Decoder(nn.Module):
     """g(z): code (B, latent) → logits (B, C, H, W); the encoder's layers backwards. Arguments as `Encoder`'s."""
 
     def __init__(
-        self, architecture: Architecture, shape: Shape, hidden: int, width: int, latent: int
+        self,
+        architecture: Architecture,
+        shape: Shape,
+        hidden: int,
+        width: int,
+        latent: int,
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
         self.dense = nn.Linear(latent, hidden)
-        self.image = _image(architecture, shape, hidden, width)
+        self.activation = _ACTIVATIONS[activation]()
+        self.image = _image(architecture, shape, hidden, width, _ACTIVATIONS[activation])
 
     def forward(self, z: Tensor) -> Tensor:
-        logits: Tensor = self.image(F.relu(self.dense(z)))
+        logits: Tensor = self.image(self.activation(self.dense(z)))
         return logits
 
 
@@ -87,20 +108,24 @@ class LatentDiscriminator(nn.Module):
         return logit
 
 
-def _features(architecture: Architecture, shape: Shape, hidden: int, width: int) -> nn.Sequential:
+def _features(
+    architecture: Architecture, shape: Shape, hidden: int, width: int, activation: type[nn.Module]
+) -> nn.Sequential:
     """(B, C, H, W) → (B, hidden)."""
     channels, height, wide = shape
     if architecture == "mlp":
-        return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * wide, hidden), nn.ReLU())
+        return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * wide, hidden), activation())
     layers: list[nn.Module] = []
     sizes = _sizes(shape, width)
     for (before, _, _), (after, _, _) in pairwise(sizes):
-        layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.ReLU()]
+        layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), activation()]
     channels, height, wide = sizes[-1]
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * wide, hidden), nn.ReLU())
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * wide, hidden), activation())
 
 
-def _image(architecture: Architecture, shape: Shape, hidden: int, width: int) -> nn.Sequential:
+def _image(
+    architecture: Architecture, shape: Shape, hidden: int, width: int, activation: type[nn.Module]
+) -> nn.Sequential:
     """(B, hidden) → (B, C, H, W)."""
     channels, height, wide = shape
     if architecture == "mlp":
@@ -108,10 +133,10 @@ def _image(architecture: Architecture, shape: Shape, hidden: int, width: int) ->
     sizes = _sizes(shape, width)[::-1]
     smallest = sizes[0]
     layers: list[nn.Module] = [
-        *(nn.Linear(hidden, smallest[0] * smallest[1] * smallest[2]), nn.ReLU(), nn.Unflatten(1, smallest))
+        *(nn.Linear(hidden, smallest[0] * smallest[1] * smallest[2]), activation(), nn.Unflatten(1, smallest))
     ]
     for (before, _, _), (after, _, _) in pairwise(sizes):
-        layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), nn.ReLU()]
+        layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), activation()]
     return nn.Sequential(*layers[:-1])
 
 

@@ -63,6 +63,8 @@ class Net:
     """Units of the hidden dense layer."""
     width: Annotated[int, Interval(1, 512)] = 32
     """Channels of the first convolution; each further one has twice as many."""
+    activation: Literal["relu", "gelu"] = "relu"
+    """Of all hidden layers of encoder and decoder."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Optim:
 def sizes(settings: Any) -> tuple[Any, ...]:
     """The arguments of encoders and decoders (`nets.autoencoders`)."""
     net = settings.net
-    return (net.architecture, SHAPES[settings.data.images], net.hidden, net.width, net.latent)
+    return (net.architecture, SHAPES[settings.data.images], net.hidden, net.width, net.latent, net.activation)
 
 
 def read(settings: Any) -> Dataset:

@@ -63,11 +63,12 @@ VERSIONS = (
     Version(
         "binarised",
         parent="mlp",
-        change="40 latents on digits binarised once, trained long: the likelihood that papers report",
+        change="40 latents and GELU on digits binarised once, trained long: the likelihood that papers report",
         patch={
             "data.binarise": True,
             "data.hold_out": 1000,
             "net.latent": 40,
+            "net.activation": "gelu",
             "optim.lr": 2e-3,
             "epochs": 300,
         },
