@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from epochal.systems.nets import autoencoders
-from epochal.systems.nets.autoencoders import Architecture, Shape
+from epochal.systems.nets.autoencoders import Architecture, Shape, Sizes
 
 SHAPES: tuple[Shape, ...] = ((1, 28, 28), (3, 32, 32), (3, 64, 64))
 
@@ -16,13 +16,13 @@ SHAPES: tuple[Shape, ...] = ((1, 28, 28), (3, 32, 32), (3, 64, 64))
 @pytest.mark.parametrize("architecture", ["mlp", "conv"])
 def test_shapes(architecture: Architecture, shape: Shape) -> None:
     """Images of the three sizes become codes, codes become logits of the same size; so do batches of one."""
-    sizes = (architecture, shape, 50, 4, 7)
+    sizes = Sizes(architecture, shape, 50, 4, 7)
     for n in (1, 5):
         x = torch.rand(n, *shape)
-        assert autoencoders.Encoder(*sizes)(x).shape == (n, 7)
-        mean, log_variance = autoencoders.GaussianEncoder(*sizes)(x)
+        assert autoencoders.Encoder(sizes)(x).shape == (n, 7)
+        mean, log_variance = autoencoders.GaussianEncoder(sizes)(x)
         assert mean.shape == log_variance.shape == (n, 7)
-        assert autoencoders.Decoder(*sizes)(mean).shape == x.shape
+        assert autoencoders.Decoder(sizes)(mean).shape == x.shape
     assert autoencoders.LatentDiscriminator(7, 50)(mean).shape == (5,)
 
 
@@ -31,7 +31,7 @@ def test_the_dense_network_is_784_400_40_400_784() -> None:
     shapes = [
         tuple(p.shape)
         for net in (autoencoders.GaussianEncoder, autoencoders.Decoder)
-        for p in net("mlp", (1, 28, 28), 400, 32, 40).parameters()
+        for p in net(Sizes("mlp", (1, 28, 28), 400, 32, 40)).parameters()
         if p.dim() == 2
     ]
     assert shapes == [(400, 784), (40, 400), (40, 400), (400, 40), (784, 400)]
@@ -43,8 +43,8 @@ def test_the_dense_network_is_784_400_40_400_784() -> None:
 )
 def test_convolutions_halve_to_seven_or_four(shape: Shape, channels: list[int]) -> None:
     """28 → 14 → 7, 32 → … → 4, 64 → … → 4, channels doubling; the decoder goes the same way back."""
-    encoder = autoencoders.Encoder("conv", shape, 50, 8, 7)
-    decoder = autoencoders.Decoder("conv", shape, 50, 8, 7)
+    encoder = autoencoders.Encoder(Sizes("conv", shape, 50, 8, 7))
+    decoder = autoencoders.Decoder(Sizes("conv", shape, 50, 8, 7))
     down = [m for m in encoder.modules() if isinstance(m, nn.Conv2d)]
     up = [m for m in decoder.modules() if isinstance(m, nn.ConvTranspose2d)]
     assert [down[0].in_channels, *(m.out_channels for m in down)] == channels
@@ -59,7 +59,7 @@ def test_convolutions_halve_to_seven_or_four(shape: Shape, channels: list[int]) 
 def test_logits_reach_both_signs(architecture: Architecture) -> None:
     """The last layer has no ReLU: a decoder that could not say "black" would never learn the background."""
     torch.manual_seed(0)
-    logits = autoencoders.Decoder(architecture, (1, 28, 28), 50, 4, 7)(torch.randn(50, 7))
+    logits = autoencoders.Decoder(Sizes(architecture, (1, 28, 28), 50, 4, 7))(torch.randn(50, 7))
     assert logits.min() < 0 < logits.max()
 
 
@@ -67,7 +67,7 @@ def test_logits_reach_both_signs(architecture: Architecture) -> None:
 def test_the_activation_is_that_of_every_hidden_layer(architecture: Architecture) -> None:
     """GELU where it is asked for, and then no ReLU is left; the weights are the same in number."""
     nets = [
-        net(architecture, (1, 28, 28), 50, 4, 7, "gelu")
+        net(Sizes(architecture, (1, 28, 28), 50, 4, 7, "gelu"))
         for net in (autoencoders.GaussianEncoder, autoencoders.Decoder)
     ]
     kinds = [type(module) for net in nets for module in net.modules()]

@@ -6,7 +6,9 @@ them as they are.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 from typing import Literal
 
 from torch import Tensor, nn
@@ -14,13 +16,13 @@ from torch import Tensor, nn
 Shape = tuple[int, int, int]  # channels, height, width
 Architecture = Literal["mlp", "conv"]
 Activation = Literal["relu", "gelu"]
-_ACTIVATIONS: dict[Activation, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
 
 
-class Encoder(nn.Module):
-    """z = f(x): image (B, C, H, W) → code (B, latent).
+@dataclass(frozen=True)
+class Sizes:
+    """What an encoder and its decoder agree on.
 
-    Args:
+    Attributes:
         architecture: "mlp" has one hidden layer, "conv" halves the image until its side is odd or 4.
         shape: (C, H, W) of an image.
         hidden: units of the hidden dense layer.
@@ -29,18 +31,25 @@ class Encoder(nn.Module):
         activation: of all hidden layers.
     """
 
-    def __init__(
-        self,
-        architecture: Architecture,
-        shape: Shape,
-        hidden: int,
-        width: int,
-        latent: int,
-        activation: Activation = "relu",
-    ) -> None:
+    architecture: Architecture
+    shape: Shape
+    hidden: int
+    width: int
+    latent: int
+    activation: Activation = "relu"
+
+    def nonlinearity(self) -> nn.Module:
+        """A new layer of the activation."""
+        return nn.ReLU() if self.activation == "relu" else nn.GELU()
+
+
+class Encoder(nn.Module):
+    """z = f(x): image (B, C, H, W) → code (B, latent)."""
+
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.features = _features(architecture, shape, hidden, width, _ACTIVATIONS[activation])
-        self.code = nn.Linear(hidden, latent)
+        self.features = _features(sizes)
+        self.code = nn.Linear(sizes.hidden, sizes.latent)
 
     def forward(self, x: Tensor) -> Tensor:
         z: Tensor = self.code(self.features(x))
@@ -48,21 +57,13 @@ class Encoder(nn.Module):
 
 
 class GaussianEncoder(nn.Module):
-    """q(z | x): image (B, C, H, W) → mean and log-variance, each (B, latent). Arguments as `Encoder`'s."""
+    """q(z | x): image (B, C, H, W) → mean and log-variance, each (B, latent)."""
 
-    def __init__(
-        self,
-        architecture: Architecture,
-        shape: Shape,
-        hidden: int,
-        width: int,
-        latent: int,
-        activation: Activation = "relu",
-    ) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.features = _features(architecture, shape, hidden, width, _ACTIVATIONS[activation])
-        self.mean = nn.Linear(hidden, latent)
-        self.log_variance = nn.Linear(hidden, latent)
+        self.features = _features(sizes)
+        self.mean = nn.Linear(sizes.hidden, sizes.latent)
+        self.log_variance = nn.Linear(sizes.hidden, sizes.latent)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         h = self.features(x)
@@ -70,21 +71,13 @@ class GaussianEncoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """g(z): code (B, latent) → logits (B, C, H, W); the encoder's layers backwards. Arguments as `Encoder`'s."""
+    """g(z): code (B, latent) → logits (B, C, H, W); the encoder's layers backwards."""
 
-    def __init__(
-        self,
-        architecture: Architecture,
-        shape: Shape,
-        hidden: int,
-        width: int,
-        latent: int,
-        activation: Activation = "relu",
-    ) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.dense = nn.Linear(latent, hidden)
-        self.activation = _ACTIVATIONS[activation]()
-        self.image = _image(architecture, shape, hidden, width, _ACTIVATIONS[activation])
+        self.dense = nn.Linear(sizes.latent, sizes.hidden)
+        self.activation = sizes.nonlinearity()
+        self.image = _image(sizes)
 
     def forward(self, z: Tensor) -> Tensor:
         logits: Tensor = self.image(self.activation(self.dense(z)))
@@ -108,42 +101,35 @@ class LatentDiscriminator(nn.Module):
         return logit
 
 
-def _features(
-    architecture: Architecture, shape: Shape, hidden: int, width: int, activation: type[nn.Module]
-) -> nn.Sequential:
+def _features(sizes: Sizes) -> nn.Sequential:
     """(B, C, H, W) → (B, hidden)."""
-    channels, height, wide = shape
-    if architecture == "mlp":
-        return nn.Sequential(nn.Flatten(), nn.Linear(channels * height * wide, hidden), activation())
+    if sizes.architecture == "mlp":
+        return nn.Sequential(nn.Flatten(), nn.Linear(prod(sizes.shape), sizes.hidden), sizes.nonlinearity())
     layers: list[nn.Module] = []
-    sizes = _sizes(shape, width)
-    for (before, _, _), (after, _, _) in pairwise(sizes):
-        layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), activation()]
-    channels, height, wide = sizes[-1]
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * wide, hidden), activation())
+    shapes = _shapes(sizes)
+    for (before, _, _), (after, _, _) in pairwise(shapes):
+        layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), sizes.nonlinearity()]
+    dense = nn.Linear(prod(shapes[-1]), sizes.hidden)
+    return nn.Sequential(*layers, nn.Flatten(), dense, sizes.nonlinearity())
 
 
-def _image(
-    architecture: Architecture, shape: Shape, hidden: int, width: int, activation: type[nn.Module]
-) -> nn.Sequential:
+def _image(sizes: Sizes) -> nn.Sequential:
     """(B, hidden) → (B, C, H, W)."""
-    channels, height, wide = shape
-    if architecture == "mlp":
-        return nn.Sequential(nn.Linear(hidden, channels * height * wide), nn.Unflatten(1, shape))
-    sizes = _sizes(shape, width)[::-1]
-    smallest = sizes[0]
+    if sizes.architecture == "mlp":
+        return nn.Sequential(nn.Linear(sizes.hidden, prod(sizes.shape)), nn.Unflatten(1, sizes.shape))
+    shapes = _shapes(sizes)[::-1]
     layers: list[nn.Module] = [
-        *(nn.Linear(hidden, smallest[0] * smallest[1] * smallest[2]), activation(), nn.Unflatten(1, smallest))
+        *(nn.Linear(sizes.hidden, prod(shapes[0])), sizes.nonlinearity(), nn.Unflatten(1, shapes[0]))
     ]
-    for (before, _, _), (after, _, _) in pairwise(sizes):
-        layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), activation()]
-    return nn.Sequential(*layers[:-1])
+    for (before, _, _), (after, _, _) in pairwise(shapes):
+        layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), sizes.nonlinearity()]
+    return nn.Sequential(*layers[:-1])  # the last layer gives logits
 
 
-def _sizes(shape: Shape, width: int) -> list[Shape]:
+def _shapes(sizes: Sizes) -> list[Shape]:
     """(C, H, W) of the image and behind each convolution: halved while the side is even and above 4."""
-    sizes = [shape]
-    while min(sizes[-1][1:]) > 4 and sizes[-1][1] % 2 == sizes[-1][2] % 2 == 0:
-        _, height, wide = sizes[-1]
-        sizes.append((width * 2 ** (len(sizes) - 1), height // 2, wide // 2))
-    return sizes
+    shapes = [sizes.shape]
+    while min(shapes[-1][1:]) > 4 and shapes[-1][1] % 2 == shapes[-1][2] % 2 == 0:
+        _, height, wide = shapes[-1]
+        shapes.append((sizes.width * 2 ** (len(shapes) - 1), height // 2, wide // 2))
+    return shapes

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from epochal.systems.data import Dataset
+    from epochal.systems.nets.autoencoders import Sizes
     from epochal.training.task import Array, LossFunction, Nets, Trained
 
 Images = Literal["28x28x1", "32x32x3", "64x64x3"]
@@ -80,10 +81,14 @@ class Optim:
 # --- networks and data ---------------------------------------------------------------------------------------------
 
 
-def sizes(settings: Any) -> tuple[Any, ...]:
-    """The arguments of encoders and decoders (`nets.autoencoders`)."""
+def sizes(settings: Any) -> Sizes:
+    """Of encoder and decoder."""
+    from epochal.systems.nets.autoencoders import Sizes
+
     net = settings.net
-    return (net.architecture, SHAPES[settings.data.images], net.hidden, net.width, net.latent, net.activation)
+    return Sizes(
+        net.architecture, SHAPES[settings.data.images], net.hidden, net.width, net.latent, net.activation
+    )
 
 
 def read(settings: Any) -> Dataset:

@@ -60,7 +60,7 @@ def nets(settings: Settings) -> dict[str, Any]:
     from epochal.systems.nets.autoencoders import Decoder, Encoder
 
     sizes = shared.sizes(settings)
-    return {"encoder": Encoder(*sizes), "decoder": Decoder(*sizes)}
+    return {"encoder": Encoder(sizes), "decoder": Decoder(sizes)}
 
 
 def build(settings: Settings, nets: Nets) -> Task:

@@ -121,7 +121,7 @@ def nets(settings: Settings) -> dict[str, Any]:
     from epochal.systems.nets.autoencoders import Decoder, GaussianEncoder
 
     sizes = shared.sizes(settings)
-    return {"encoder": GaussianEncoder(*sizes), "decoder": Decoder(*sizes)}
+    return {"encoder": GaussianEncoder(sizes), "decoder": Decoder(sizes)}
 
 
 def build(settings: Settings, nets: Nets) -> Task:

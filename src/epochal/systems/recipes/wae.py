@@ -99,7 +99,7 @@ def nets(settings: Settings) -> dict[str, Any]:
     from epochal.systems.nets.autoencoders import Decoder, Encoder, LatentDiscriminator
 
     sizes = shared.sizes(settings)
-    found: dict[str, Any] = {"encoder": Encoder(*sizes), "decoder": Decoder(*sizes)}
+    found: dict[str, Any] = {"encoder": Encoder(sizes), "decoder": Decoder(sizes)}
     if settings.loss.regulariser == "gan":
         found["discriminator"] = LatentDiscriminator(settings.net.latent, settings.discriminator.hidden)
     return found
