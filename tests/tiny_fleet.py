@@ -178,7 +178,9 @@ def fleet_figures(members: Sequence[Member]) -> dict[str, Curves]:
     """Steps of every member over its learning rate."""
     points = ([one.settings.optim.lr for one in members], [float(one.steps) for one in members])
     return {
-        "steps": Curves({"members": points}, "Steps by learning rate", "learning rate", "steps", dots=True)
+        "steps": Curves(
+            {"members": points}, "Steps by learning rate", "learning rate", "steps", dots=["members"]
+        )
     }
 
 

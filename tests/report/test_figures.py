@@ -289,9 +289,13 @@ def test_no_name_of_a_setting_stands_on_a_figure(recipe: Recipe, make: Maker) ->
 
 
 def test_dots_are_points_without_lines() -> None:
-    """Series drawn as dots are not joined, and ten of them (the digits) are ten different pairs of shape and colour."""
+    """Series drawn as dots are not joined, and ten of them (the digits) are ten different pairs of shape and colour;
+    a series that is not named among the dots stays a line."""
     series = {name: (list(range(50)), [1.0] * 50) for name in "0123456789"}
-    (axes,) = curves_figure(Curves(series, "t", "x", "y", dots=True)).axes
+    (axes,) = curves_figure(Curves({**series, "mean": series["0"]}, "t", "x", "y", dots=tuple(series))).axes
+    *_, mean = axes.lines
+    assert mean.get_linestyle() != "None"
+    mean.remove()
     assert {line.get_linestyle() for line in axes.lines} == {"None"}
     assert len({line.get_marker() for line in axes.lines[:7]}) == 7
     assert len({(line.get_marker(), line.get_color()) for line in axes.lines}) == 10

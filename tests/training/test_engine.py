@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from epochal.errors import EpochalError
 from epochal.settings.common import DataSettings
-from epochal.training import checkpoint, engine
+from epochal.training import checkpoint, engine, precision
 from epochal.training.learner import Choices
 
 SHAPES = ("one-phase", "two-phases", "numpy-step")
@@ -81,9 +81,9 @@ def test_a_tasks_remarks_are_said_at_the_start(bench: Any) -> None:
 
 def test_a_precision_that_numpy_does_not_have_is_told(bench: Any) -> None:
     """What was asked for and is not done is said; what nobody asked for is not."""
-    for precision, told in (("bfloat16", True), ("auto", False)):
-        run = bench.train("numpy-step", bench.Settings(epochs=1), precision=precision)
-        assert (f"precision {precision} is not used" in (run.path / "console.log").read_text()) == told
+    for asked, told in (("bfloat16", True), ("auto", False)):
+        run = bench.train("numpy-step", bench.Settings(epochs=1), precision=asked)
+        assert (f"precision {asked} is not used" in (run.path / "console.log").read_text()) == told
 
 
 def test_epochs_that_end_before_the_steps_say_so(bench: Any) -> None:
@@ -374,3 +374,20 @@ def test_a_saved_choice_is_kept_on_resume(bench: Any) -> None:
         "threads": 1,
         "how": "fixed by a test",
     }
+
+
+@pytest.mark.parametrize("always_try", [False, True])
+def test_a_benchmark_looks_for_faster_ways_however_short_it_is(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, always_try: bool
+) -> None:
+    """The trial is told how short the run is, which may leave it out; a benchmark, whose few steps stand for long
+    runs, does not tell."""
+    told: list[Any] = []
+
+    def choose(*_: Any, steps: int | None, **__: Any) -> tuple[Choices, str]:
+        told.append(steps)
+        return precision.plain(1), "fixed by a test"
+
+    monkeypatch.setattr(precision, "choose", choose)
+    bench.train("one-phase", bench.Settings(epochs=3), always_try=always_try)
+    assert told == [None if always_try else 3 * bench.steps]

@@ -5,7 +5,7 @@ What names them stands above the axes, never upon them: no legend can hide a cur
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import ceil, isfinite, log10
 
 import numpy as np
@@ -143,12 +143,12 @@ def curves_figure(curves: Curves, *, subtitle: str = "") -> Figure:
 
 
 def plot(
-    axes: Axes, series: Series, *, log_y: bool = False, dots: bool = False, among: Sequence[str] = ()
+    axes: Axes, series: Series, *, log_y: bool = False, dots: Collection[str] = (), among: Sequence[str] = ()
 ) -> None:
     """Draws the series: a line each, with dots while they are few; gaps where a value is not finite.
 
     Colours and dashes go by a series' place in `among` (by default all that are drawn), so that a name looks alike
-    in panels that lack others. With `dots` each series is points of its own shape, without a line. A logarithmic
+    in panels that lack others. Those in `dots` are points of a shape of their own, without a line. A logarithmic
     axis is only used where there is a positive value to show.
 
     Raises:
@@ -165,10 +165,10 @@ def plot(
             y,
             label=name,
             color=COLOURS[index % len(COLOURS)],
-            linestyle="" if dots else DASHES[index % len(DASHES)],
+            linestyle="" if name in dots else DASHES[index % len(DASHES)],
             linewidth=1.8,
-            marker=MARKERS[index % len(MARKERS)] if dots else "o" * few,
-            markersize=4 if dots or len(x) <= FEW // 3 else 3,
+            marker=MARKERS[index % len(MARKERS)] if name in dots else "o" * few,
+            markersize=4 if name in dots or len(x) <= FEW // 3 else 3,
         )
     values = [float(v) for _, y in series.values() for v in y if isfinite(v)]
     if not values:

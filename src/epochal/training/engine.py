@@ -54,6 +54,7 @@ def train(
     show: bool = True,
     keep_going: bool = False,
     changes: Mapping[str, Any] | None = None,
+    always_try: bool = False,
 ) -> None:
     """Trains `recipe` with `settings` into `run` (a run or a fleet) until all epochs (or steps) are done.
 
@@ -69,6 +70,7 @@ def train(
         show: print progress (to standard error).
         keep_going: do not stop when the loss diverges.
         changes: fields of run.json to change once the run is held (the settings of a longer training).
+        always_try: look for faster ways of computing even where so short a training does not repay it (a benchmark).
 
     Raises:
         EpochalError: the loss became NaN or infinite, or diverged; the run is marked failed, its last good
@@ -79,7 +81,17 @@ def train(
         run.update(status="running", reason=None, **(changes or {}))
         try:
             _kind_of_session(run)(
-                recipe, settings, run, device, precision, threads, resume, warm_start, show, keep_going
+                recipe,
+                settings,
+                run,
+                device,
+                precision,
+                threads,
+                resume,
+                warm_start,
+                show,
+                keep_going,
+                always_try,
             ).go()
         except KeyboardInterrupt:
             run.update(status="stopped", reason="interrupted")
@@ -130,8 +142,10 @@ class Session:
         warm_start: Run | None,
         show: bool,
         keep_going: bool,
+        always_try: bool,
     ) -> None:
         self.recipe, self.settings, self.run, self.keep_going = recipe, settings, run, keep_going
+        self.always_try = always_try
         self.seed = run.seed
         self.device = devices.resolve(run.meta["device"] if resume and run.meta["device"] else device)
         if self.device.type == "cpu":
@@ -220,7 +234,7 @@ class Session:
                 precision=precision,
                 threads=threads,
                 key=f"{self.recipe.name}/{_shapes(self.nets)}/{self.task.batch_size}",
-                steps=self._steps(),
+                steps=None if self.always_try else self._steps(),
                 say=self.progress.line,
             )
         numpy = self.task.stepper is not None  # what is chosen is torch's

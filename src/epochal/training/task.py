@@ -6,7 +6,7 @@ backward passes, checkpoints, resuming. Standard library only, so that listing r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -252,8 +252,8 @@ class ImageGrid:
 class Curves:
     """Lines over a common axis: `series[name] = (x values, y values)`.
 
-    `marks[name] = (x, y)` are single points to compare with (numbers that a paper reports); `dots` draws the
-    series as points instead of lines.
+    `marks[name] = (x, y)` are single points to compare with (numbers that a paper reports); `dots` names the
+    series that are points instead of lines.
     """
 
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]]
@@ -263,7 +263,7 @@ class Curves:
     log_y: bool = False
     log_x: bool = False
     marks: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    dots: bool = False
+    dots: Collection[str] = ()
 
 
 @dataclass(frozen=True)

@@ -268,13 +268,14 @@ def plane_of_codes(trained: Trained, found: Dataset, n: int = 1500) -> Curves:
         shares = 100 * values**2 / (values**2).sum()
         z = z @ directions[:2].T
         axes = [f"principal component {i + 1} ({shares[i]:.0f} % of the variance)" for i in (0, 1)]
+    series = {
+        found.classes[label]: (z[labels == label, 0].tolist(), z[labels == label, 1].tolist())
+        for label in np.unique(labels)
+    }
     return Curves(
-        {
-            found.classes[label]: (z[labels == label, 0].tolist(), z[labels == label, 1].tolist())
-            for label in np.unique(labels)
-        },
+        series,
         title=f"Codes of {len(z):,} test images by label",
         x_axis=axes[0],
         y_axis=axes[1],
-        dots=True,
+        dots=tuple(series),
     )

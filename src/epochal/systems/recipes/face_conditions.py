@@ -425,7 +425,7 @@ def scatter(name: str, labels: Array, answers: Array, mean: float) -> Curves:
 
     from epochal.evidence.metrics import regression
 
-    even = np.linspace(0, 1, 41).tolist()
+    even = np.linspace(0, 1, 41).tolist()  # many enough to be a line without marks at its ends
     return Curves(
         {
             "test image": (labels.tolist(), answers.tolist()),
@@ -435,7 +435,7 @@ def scatter(name: str, labels: Array, answers: Array, mean: float) -> Curves:
         title=f"{name.capitalize()} {regression.measure(answers, labels, mean).verdict()}",
         x_axis=f"{name}, labelled",
         y_axis=f"{name}, read",
-        dots=True,
+        dots=("test image",),
     )
 
 
