@@ -390,21 +390,43 @@ def test_walks_keep_the_noises_length() -> None:
 
 
 def test_samples_are_the_averaged_generators(trained: Trained) -> None:
-    """Where there is an average it draws, and the title says so; pictures are its output in 256 levels."""
+    """Where there is an average it draws, and the title says so; pictures are its output in 256 levels, as its batch
+    norms give it that measure each batch."""
+    average = trained.nets["generator_average"]
     with torch.no_grad():
-        for p in trained.nets["generator_average"].parameters():
+        for p in average.parameters():
             p.add_(0.01)
-    rng = torch.Generator().manual_seed(0)
-    grid = drawing.sample_grid(trained.nets, rng, 4)
-    z = torch.randn(4, 100, generator=torch.Generator().manual_seed(0))
-    expected = trained.nets["generator_average"](z).permute(0, 2, 3, 1).numpy()
+    kept = {name: value.clone() for name, value in average.state_dict().items()}
+    grid = drawing.sample_grid(trained.nets, torch.Generator().manual_seed(0), 256)
+    assert all(torch.equal(value, kept[name]) for name, value in average.state_dict().items())
+    assert not average.training
+    z = torch.randn(256, 100, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        stale = average(z).permute(0, 2, 3, 1).numpy()
+        expected = average.train()(z).permute(0, 2, 3, 1).numpy()  # the noise is a batch large enough
     assert "averaged" in grid.title
-    np.testing.assert_allclose(
-        grid.images.reshape(4, 32, 32, 3) / 127.5 - 1, expected, atol=0.5 / 127.5 + 1e-6
+    drawn = grid.images.reshape(256, 32, 32, 3) / 127.5 - 1
+    assert (
+        np.abs(drawn - expected).mean()
+        < 0.02
+        < 5 * np.abs(drawn - expected).mean()
+        < np.abs(drawn - stale).mean()
     )
     plain = replace(trained, nets={k: v for k, v in trained.nets.items() if k != "generator_average"})
-    other = drawing.sample_grid(plain.nets, torch.Generator().manual_seed(0), 4)
+    other = drawing.sample_grid(plain.nets, torch.Generator().manual_seed(0), 256)
     assert "averaged" not in other.title and not np.array_equal(other.images, grid.images)
+
+
+def test_the_averages_batch_norms_hold_what_its_pictures_have(trained: Trained) -> None:
+    """Mean and variance before each batch norm over the 2,048 pictures on which they are measured, batch by batch as
+    the plain sum gives them."""
+    measured = drawing.standing(trained.nets["generator_average"])
+    rng = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        inputs = [measured.dense(torch.randn(256, 100, generator=rng)) for _ in range(drawing.STANDING)]
+    torch.testing.assert_close(measured.norm.running_mean, torch.cat(inputs).mean(0), atol=1e-6, rtol=1e-4)
+    variance = torch.stack([batch.var(0) for batch in inputs]).mean(0)
+    torch.testing.assert_close(measured.norm.running_var, variance)
 
 
 def test_the_nearest_images_are_found() -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 CHUNK = 500
 """Images a forward pass."""
 AVERAGE = "generator_average"
+STANDING = 8
+"""Batches of 256 on which the averaged generator's batch norms are measured."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +73,40 @@ def great_circle(start: torch.Tensor, end: torch.Tensor, share: float) -> torch.
 
 
 def sampler(nets: Nets) -> Any:
-    """The generator that draws: the averaged one where there is one."""
-    return nets[AVERAGE] if AVERAGE in nets else nets["generator"]
+    """The generator that draws: the averaged one where there is one, its batch norms measured for its own weights."""
+    return standing(nets[AVERAGE]) if AVERAGE in nets else nets["generator"]
+
+
+def standing(generator: Any) -> Any:
+    """A copy in eval mode whose batch norms hold means and variances over 2,048 pictures of its own.
+
+    An average of weights meets other activations than the generator of the last step, whose statistics it has:
+    with those its pictures are pale. Brock et al., "Large Scale GAN Training", 2019 (standing statistics).
+    """
+    from copy import deepcopy
+
+    import torch
+
+    measured = deepcopy(generator).train()
+    for module in measured.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.reset_running_stats()
+            module.momentum = None  # the mean over all batches, each with equal weight
+    device = next(measured.parameters()).device
+    rng = torch.Generator(device).manual_seed(0)  # of its own: the same weights always draw the same pictures
+    with torch.no_grad():
+        for _ in range(STANDING):
+            measured(torch.randn(256, measured.latent, generator=rng, device=device))
+    return measured.eval()
 
 
 def draw(nets: Nets, z: torch.Tensor) -> Array:
     """Noise (n, latent) → pictures (n, H, W, 3), uint8."""
     import torch
 
+    generator = sampler(nets)
     with torch.no_grad():
-        chunks = [pixels(sampler(nets)(part)) for part in z.split(CHUNK)]
+        chunks = [pixels(generator(part)) for part in z.split(CHUNK)]
     drawn: Array = torch.cat(chunks).permute(0, 2, 3, 1).cpu().numpy()
     return drawn
 

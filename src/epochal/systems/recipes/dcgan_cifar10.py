@@ -94,7 +94,7 @@ class Optim:
     """Adam's epsilon (Keras' default; torch's is 1e-8)."""
     ema: Annotated[float, Interval(0, 1, open_high=True)] = 0.0
     """Decay a step of the averaged generator that then draws all samples (Yazıcı et al. 2019), warmed up: no step
-    before the last ninth of those done counts much; 0: none."""
+    before the last ninth of those done counts much; 0: none. Its batch norms are measured anew when it draws."""
 
 
 @dataclass(frozen=True)
