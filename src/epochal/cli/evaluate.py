@@ -55,6 +55,8 @@ def main(words: list[str]) -> int:
         )
         for name, value in values.items()
     ]
-    print_table((f"{run.recipe} {run.label}, seed {run.seed}, on {typed.split}", "value", "better", "what"), rows)
+    print_table(
+        (f"{run.recipe} {run.label}, seed {run.seed}, on {typed.split}", "value", "better", "what"), rows
+    )
     print_measured_with(run.meta["measured_with"].get(typed.split, {}))
     return 0

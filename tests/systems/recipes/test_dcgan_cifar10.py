@@ -88,7 +88,7 @@ def test_the_seven_experiments_and_what_they_lacked() -> None:
     in_force = {name: settings_room.flatten(recipes.settings_of(RECIPE, name)) for name in parents}
     for key, values in {
         "epochs": [50, 100, 50, 50, 50, 50, 33, 50],
-        "batch_size": [256] * 8,
+        "batch_size": [*[256] * 7, 64],
         "net.latent": [100] * 8,
         "net.width": [64] * 8,
         "optim.lr": [1e-4, 1e-3, *[1e-4] * 5, 2e-4],
@@ -98,7 +98,7 @@ def test_the_seven_experiments_and_what_they_lacked() -> None:
         "net.dropout": [0.3, 0.3, 0.3, *[0.5] * 4, 0.3],
         "net.depth": [*["logged"] * 4, "deeper", "deepest", "deepest", "logged"],
         "net.init": [*["glorot"] * 7, "normal"],
-        "net.spectral_norm": [*[False] * 7, True],
+        "net.spectral_norm": [False] * 8,
         "optim.ema": [*[0.0] * 7, 0.999],
         "loss.real_target": [*[1.0] * 6, 0.8, 0.9],
         "loss.threshold": [*[0.5] * 7, 0.0],
