@@ -69,7 +69,7 @@ def main() -> int:
         return page(lab, Path(options.out))
     if options.what == "tries":
         for name in TRIES:
-            evaluated(found_try(lab, name) or tried(lab, name), lab)
+            evaluated(tried(lab, name), lab)
         return 0
     wanted = PAIR if options.what == "paired" else (options.what,)
     patch = {"epochs": EPOCHS, "data.source": "cifar10", "data.limit": options.limit}
@@ -269,24 +269,26 @@ def paired(page: Page, runs: Runs, lab: Lab) -> None:
 
 
 def found_try(lab: Lab, name: str) -> Run | None:
-    """The run of that name, finished or resumed now."""
+    """The run of that name, a finished one if there is one."""
     fitting = [run for run in lab.runs() if (run.recipe, run.name, run.seed) == (NAME, name, TRY_SEED)]
     return next((run for run in fitting if run.status == "finished"), next(iter(fitting), None))
 
 
 def tried(lab: Lab, name: str) -> Run:
-    """Trains one of `TRIES`."""
-    patch = {"epochs": EPOCHS, "data.source": "cifar10", **TRIES[name][1]}
-    (run,) = epochal.run(NAME, PAIR[1], patch=patch, seed=TRY_SEED, name=name, lab=lab)
-    return run
+    """The finished run of one of `TRIES`: found, resumed, or trained now."""
+    run = found_try(lab, name)
+    if run is None:
+        patch = {"epochs": EPOCHS, "data.source": "cifar10", **TRIES[name][1]}
+        (run,) = epochal.run(NAME, PAIR[1], patch=patch, seed=TRY_SEED, name=name, lab=lab)
+    return run if run.status == "finished" else epochal.resume(run.id, lab=lab)
 
 
 def chosen(page: Page, tries: Mapping[str, Run], lab: Lab) -> None:
     """What else `recommended` could have been."""
     page.section("How `recommended` was chosen")
     page.say(
-        f"One run each, seed {TRY_SEED}, which is none of the seeds above: differences of a few FD mean little. Smaller "
-        "batches take more steps in the same number of epochs, at about the same cost an epoch.",
+        f"One run each, seed {TRY_SEED}, which is none of the seeds above: differences of a few FD mean little. "
+        "Smaller batches take more steps in the same number of epochs, at about the same cost an epoch.",
         "",
     )
     rows = []
@@ -296,14 +298,8 @@ def chosen(page: Page, tries: Mapping[str, Run], lab: Lab) -> None:
             continue
         test = evaluated(tries[name], lab)
         kid = f"{test['kid']:.4f} ± {test['kid_se']:.4f}"
-        rows.append(
-            (
-                words,
-                f"{test['fd']:.2f}",
-                kid,
-                *(f"{test[k]:.3f}" for k in ("precision", "coverage", "diversity")),
-            )
-        )
+        more = (f"{test[metric]:.3f}" for metric in ("precision", "coverage", "diversity"))
+        rows.append((words, f"{test['fd']:.2f}", kid, *more))
     page.table(("try", "FD", "KID ± standard error", "precision", "coverage", "diversity"), rows)
     page.say("")
 
