@@ -13,6 +13,8 @@ from typing import Any
 
 import epochal
 from epochal.journal import Lab, Run
+from epochal.settings import flatten, to_dict
+from epochal.systems import recipes
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 
@@ -67,7 +69,8 @@ def trained(
         only_found: train nothing; leave out what is missing.
         how: further arguments of `epochal.run` (`precision`, `threads`, …).
     """
-    found = {seed: _found(lab, recipe, version, seed) for seed in seeds}
+    own = _own(recipe, version, how.get("patch") or {})
+    found = {seed: _found(lab, recipe, version, seed, own) for seed in seeds}
     runs = []
     for seed, run in found.items():
         if run is None and not only_found:
@@ -79,7 +82,14 @@ def trained(
     return runs
 
 
-def _found(lab: Lab, recipe: str, version: str, seed: int) -> Run | None:
+def _own(recipe: str, version: str, patch: Mapping[str, Any]) -> dict[str, Any]:
+    """The version's settings as they are now, but for data, length and what a page changes on purpose."""
+    settings = flatten(to_dict(recipes.settings_of(recipes.find(recipe), version)))
+    free = {"epochs", "steps", *patch}
+    return {key: value for key, value in settings.items() if key not in free and not key.startswith("data.")}
+
+
+def _found(lab: Lab, recipe: str, version: str, seed: int, own: Mapping[str, Any]) -> Run | None:
     """The newest run of a version's own settings, finished ones first."""
     fitting = [
         run
@@ -87,8 +97,18 @@ def _found(lab: Lab, recipe: str, version: str, seed: int) -> Run | None:
         if (run.recipe, run.version, run.name, run.seed) == (recipe, version, None, seed)
         and run.parent is None
         and not run.alive()
+        and not _outdated(run, own)
     ]
     return next((run for run in fitting if run.status == "finished"), next(iter(fitting), None))
+
+
+def _outdated(run: Run, own: Mapping[str, Any]) -> bool:
+    """Whether the version has changed since the run: its numbers are then no longer the version's."""
+    was = flatten(run.settings)
+    changed = [key for key, value in own.items() if key in was and was[key] != value]
+    if changed:
+        print(f"left out: {run.id} was made when {run.version} had another {', '.join(changed)}")
+    return bool(changed)
 
 
 def evaluated(run: Run, lab: Lab, split: str = "test") -> dict[str, float]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 import epochal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import records
-from results_page import RESULTS, seconds
+from results_page import RESULTS, seconds, trained
 
 from epochal.journal import Lab, Run
+from epochal.settings import apply, to_dict
 from epochal.systems import recipes
 
 
@@ -41,6 +45,33 @@ def test_a_record_does_not_say_where_the_data_lay(tmp_path: Path) -> None:
     records.keep([run], tmp_path / "records")
     text = (tmp_path / "records" / run.id / "run.json").read_text("utf-8")
     assert "faces-folder" in text and "somebody" not in text
+
+
+def test_a_page_leaves_out_what_was_trained_before_its_version_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run whose learning rate the version no longer has is not found again, and the page says which; one with
+    another length, other data, or a change that the page itself made is."""
+    lab = Lab(tmp_path / "lab")
+    recipe = recipes.find("xor-mlp")
+    settings = to_dict(recipes.settings_of(recipe, "v1"))
+
+    def made(**changes: Any) -> Run:
+        changed = apply(
+            recipes.settings_of(recipe, "v1"), {k.replace("__", "."): v for k, v in changes.items()}
+        )
+        run = lab.create_run(recipe="xor-mlp", version="v1", seed=0, settings=to_dict(changed))
+        run.update(status="finished")
+        return run
+
+    def found(**how: Any) -> list[str]:
+        return [run.id for run in trained(lab, "xor-mlp", "v1", [0], only_found=True, **how)]
+
+    old = made(optim__lr=settings["optim"]["lr"] * 2)
+    assert found() == [] and f"left out: {old.id}" in capsys.readouterr().out
+    assert found(patch={"optim.lr": settings["optim"]["lr"] * 2}) == [old.id]
+    longer = made(epochs=settings["epochs"] + 1)
+    assert found() == [longer.id]
 
 
 def test_the_times_that_recipes_promise_are_of_the_size_that_was_measured() -> None:
