@@ -81,9 +81,12 @@ def test_the_versions_are_the_sheets() -> None:
         "model-3": (110, 500.0, True, 2e-4, 0.99),
         "logged-best": (231, 200_000.0, True, 6e-4, 0.9675),
         "sum-mse": (48, 43_200.0, False, 2e-4, 0.99),
+        "recommended": (48, 43_200.0, False, 6e-4, 0.9675),
     }
-    for s in in_force.values():
-        assert (s.epochs, s.batch_size, s.net.dropout, s.net.side_path) == (24, 32, 0.45, "dense")
+    for name, s in in_force.items():
+        dropout = 0.0 if name == "recommended" else 0.45
+        assert (s.epochs, s.batch_size, s.net.dropout, s.net.side_path) == (24, 32, dropout, "dense")
+        assert (s.loss.kl_from > 1) is (name == "recommended")
         assert (s.loss.l2, s.optim.decay, s.optim.constant_epochs, s.net.width) == (0.001, 1e-6, 4, 1.0)
     assert {v.name: v.parent for v in RECIPE.versions} == {
         "baseline": None,
@@ -91,6 +94,7 @@ def test_the_versions_are_the_sheets() -> None:
         "model-3": "model-2",
         "logged-best": "model-3",
         "sum-mse": "baseline",
+        "recommended": "sum-mse",
     }
     assert {v.name: v.reported.get("loss") for v in RECIPE.versions} == {
         "baseline": 0.0449,
@@ -98,19 +102,21 @@ def test_the_versions_are_the_sheets() -> None:
         "model-3": 18.7374,
         "logged-best": 1499,
         "sum-mse": None,
+        "recommended": None,
     }
-    assert RECIPE.versions[-1].name == "sum-mse"
+    assert RECIPE.versions[-1].name == "recommended"
 
 
 def test_losses_of_different_weight_do_not_compare() -> None:
     """The formula names W and the β that it makes; only versions of one W share it."""
     texts = {v.name: cvae_faces.definition(recipes.settings_of(RECIPE, v.name)) for v in RECIPE.versions}
-    assert len(set(texts.values())) == 4 and texts["model-2"] == texts["model-3"]
+    assert len(set(texts.values())) == 5 and texts["model-2"] == texts["model-3"]
     for version, said in {
         "baseline": "W = 1 (β = 43,200 / W = 43,200)",
         "model-2": "W = 500 (β = 43,200 / W = 86.4)",
         "sum-mse": "W = 43,200 (β = 43,200 / W = 1)",
         "logged-best": "W = 200,000 (β = 43,200 / W = 0.216)",
+        "recommended": "(β = 43,200 / W = 1); the KL times 86.4 in the first epochs (3), falling to 1 within 3",
     }.items():
         assert said in texts[version]
 
@@ -136,6 +142,23 @@ def test_the_counts_of_parameters_are_said(side_path: str, said: str) -> None:
 
 
 # --- training ------------------------------------------------------------------------------------------------------
+
+
+def test_the_kl_weighs_less_from_epoch_to_epoch() -> None:
+    """`recommended`: 86.4 in three epochs, then by the same factor down to 1; the loss of a batch knows its epoch."""
+    settings = recipes.settings_of(RECIPE, "recommended")
+    weights = [cvae_faces.kl_weight(settings, epoch) for epoch in (1, 2, 3, 4, 5, 6, 7, 24)]
+    assert weights == pytest.approx([86.4, 86.4, 86.4, 86.4 ** (2 / 3), 86.4 ** (1 / 3), 1, 1, 1])
+    constant = recipes.settings_of(RECIPE, "sum-mse")
+    assert [cvae_faces.kl_weight(constant, epoch) for epoch in (1, 2, 24)] == [1, 1, 1]
+    task, nets = task_of("recommended")
+    batch = batch_of(task)
+    (phase,) = task.phases
+    for epoch, weight in ((1, 86.4), (6, 1.0)):
+        batch.epoch = epoch
+        with torch.no_grad():
+            loss, parts = phase.loss(nets, batch, torch.Generator().manual_seed(3))
+        assert float(loss) == pytest.approx(float(parts["reconstruction"] + weight * parts["kl"]), rel=1e-5)
 
 
 @pytest.mark.parametrize(("version", "weight"), [("baseline", 1), ("model-2", 500), ("sum-mse", 43_200)])
