@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+import faces_following
 import faces_sfhq
 
-from epochal.systems.data import faces_table, npz
+from epochal.systems.data import faces_drawn, faces_table, npz
 
 
 @pytest.mark.parametrize(
@@ -50,3 +53,31 @@ def test_the_folder_holds_the_photographs(
     assert tested.any(1).all() and tested.sum(0).min() >= 10, (
         "a test picture has a label, and each condition some"
     )
+
+
+class Renderer:
+    """Networks that encode nothing and decode by the renderer, a share of every change held back."""
+
+    def __init__(self, held: float) -> None:
+        self.persons = faces_drawn.sample(faces_following.SEED, 0, 4)
+        self.held = held
+
+    def encode(self, x: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """The picture is the code."""
+        return x, None
+
+    def decode(self, z: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        """What the conditions say, mixed with what the code says."""
+        drawn = faces_following.pictures(c.numpy(), self.persons[1])
+        return self.held * z + (1 - self.held) * drawn
+
+
+@pytest.mark.parametrize("held", [0.0, 0.4])
+def test_what_the_code_repeats_is_not_followed(held: float) -> None:
+    """A decoder that takes 40 % of its picture from the code follows 60 % of every change, and could show all."""
+    renderer = Renderer(held)
+    nets = {"encoder": renderer.encode, "decoder": renderer.decode}
+    found = faces_following.following(SimpleNamespace(nets=nets), persons=4)  # type: ignore[arg-type]
+    assert set(found) == {"sex", "hair", "mouth", "eyes"}
+    for one in found.values():
+        assert one.followed == pytest.approx(1 - held, abs=1e-5) and one.reach == pytest.approx(1, abs=1e-5)
