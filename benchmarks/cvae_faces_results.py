@@ -336,7 +336,8 @@ def repetition(page: Page, measured: Mapping[str, Mapping[str, float]], lab: Lab
     trials = {name: run for name in TRIALS if (run := found_trial(lab, name)) and run.status == "finished"}
     kept = {TRIALS[name][1]: (run.meta["evaluation"].get("test", {}), run) for name, run in trials.items()}
     rows = [[version, *following_cells(v)] for version, v in measured.items() if "hair_followed" in v]
-    page.table(["version", *(f"{axis}: followed of reach" for axis in AXES)], rows)
+    if rows:
+        page.table(["version", *(f"{axis}: followed of reach" for axis in AXES)], rows)
     page.say(
         "",
         "Short trials (4,000 faces, 0.35 of the width, 10 epochs, seed 0), one change after the other:",
