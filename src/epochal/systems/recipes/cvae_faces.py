@@ -510,5 +510,5 @@ RECIPE = Recipe(
     figures=figures,
     data="a folder of faces and its CSV; drawn faces offline",
     sources=("faces-folder",),
-    minutes=300.0,
+    minutes=110.0,
 )

@@ -409,5 +409,5 @@ RECIPE = Recipe(
     history=history,
     data="CIFAR-10; drawn shapes offline",
     sources=("cifar10",),
-    minutes=90.0,
+    minutes=75.0,
 )
