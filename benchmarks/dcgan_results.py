@@ -287,9 +287,9 @@ def chosen(page: Page, tries: Mapping[str, Run], lab: Lab) -> None:
     """What else `recommended` could have been."""
     page.section("How `recommended` was chosen")
     page.say(
-        f"One run each, seed {TRY_SEED}, which is none of the seeds above. They differ by no more than two seeds of the "
-        "same settings may (compare `recommended` above): the choice is a beginning. Smaller batches take more steps in "
-        "the same number of epochs, at about the same cost an epoch.",
+        f"One run each, seed {TRY_SEED}, which is none of the seeds above. They differ by no more than two seeds of "
+        "the same settings may (compare `recommended` above): the choice is a beginning. Smaller batches take more "
+        "steps in the same number of epochs, at about the same cost an epoch.",
         "",
     )
     rows = []
