@@ -27,9 +27,8 @@ from typing import Any
 
 import records
 from faces_following import following
-from results_page import RESULTS, Page, evaluated, origin, trained
+from results_page import RESULTS, Page, evaluated, named, origin, trained, tried
 
-import epochal
 from epochal import settings as settings_room
 from epochal.journal import Lab, Run
 from epochal.report import figures
@@ -92,8 +91,9 @@ def main() -> int:
                 for run in runs_of(lab, version, threads=options.threads):
                     evaluated(run, lab)
                     followed(run)
-            for name in TRIALS if "trials" in options.sections else ():
-                followed(trial(lab, name, options.threads))
+            for name, (version, _, changes) in TRIALS.items() if "trials" in options.sections else ():
+                how = {"patch": {**SHORT, **changes}, "threads": options.threads}
+                followed(tried(lab, "cvae-faces", version, name, 0, **how))
     except KeyboardInterrupt:
         print("stopped and saved; the same command goes on")
         return STOPPED
@@ -117,23 +117,6 @@ def runs_of(lab: Lab, version: str, *, only_found: bool = False, threads: int | 
     patch = {"data.source": SOURCE, "epochs": EPOCHS[version]}
     found = trained(lab, "cvae-faces", version, [0], only_found=only_found, patch=patch, threads=threads)
     return [run for run in found if run.settings["data"]["limit"] is None]
-
-
-def found_trial(lab: Lab, name: str) -> Run | None:
-    """The run of that name, a finished one if there is one."""
-    fitting = [run for run in lab.runs() if (run.recipe, run.name, run.seed) == ("cvae-faces", name, 0)]
-    return next((run for run in fitting if run.status == "finished"), next(iter(fitting), None))
-
-
-def trial(lab: Lab, name: str, threads: int | None) -> Run:
-    """The finished run of one of `TRIALS`: found, resumed, or trained now."""
-    version, _, changes = TRIALS[name]
-    run = found_trial(lab, name)
-    if run is None:
-        (run,) = epochal.run(
-            "cvae-faces", version, patch={**SHORT, **changes}, name=name, lab=lab, threads=threads
-        )
-    return run if run.status == "finished" else epochal.resume(run.id, lab=lab)
 
 
 def followed(run: Run) -> None:
@@ -333,7 +316,11 @@ def repetition(page: Page, measured: Mapping[str, Mapping[str, float]], lab: Lab
         "what the condition says, the condition alone moves little, and followed stays behind reach.",
         "",
     )
-    trials = {name: run for name in TRIALS if (run := found_trial(lab, name)) and run.status == "finished"}
+    trials = {
+        name: run
+        for name in TRIALS
+        if (run := named(lab, "cvae-faces", name, 0)) and run.status == "finished"
+    }
     kept = {TRIALS[name][1]: (run.meta["evaluation"].get("test", {}), run) for name, run in trials.items()}
     rows = [[version, *following_cells(v)] for version, v in measured.items() if "hair_followed" in v]
     if rows:

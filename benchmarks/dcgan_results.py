@@ -21,9 +21,8 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import records
-from results_page import RESULTS, Page, evaluated, origin, seconds, spread, trained
+from results_page import RESULTS, Page, evaluated, named, origin, seconds, spread, trained, tried
 
-import epochal
 from epochal.journal import Lab, Run
 from epochal.systems import recipes
 from epochal.systems.losses.gan import sigmoid_bounds
@@ -68,8 +67,9 @@ def main() -> int:
     if options.what == "page":
         return page(lab, Path(options.out))
     if options.what == "tries":
-        for name in TRIES:
-            evaluated(tried(lab, name), lab)
+        for name, (_, changes) in TRIES.items():
+            patch = {"epochs": EPOCHS, "data.source": "cifar10", **changes}
+            evaluated(tried(lab, NAME, PAIR[1], name, TRY_SEED, patch=patch), lab)
         return 0
     wanted = PAIR if options.what == "paired" else (options.what,)
     patch = {"epochs": EPOCHS, "data.source": "cifar10", "data.limit": options.limit}
@@ -99,7 +99,9 @@ def page(lab: Lab, out: Path) -> int:
     quality(text, runs, lab)
     curves(text, runs, lab)
     paired(text, runs, lab)
-    tries = {name: run for name in TRIES if (run := found_try(lab, name)) and run.status == "finished"}
+    tries = {
+        name: run for name in TRIES if (run := named(lab, NAME, name, TRY_SEED)) and run.status == "finished"
+    }
     chosen(text, tries, lab)
     pictures(text, runs, out)
     every = [*(run for group in runs.values() for run in group), *tries.values()]
@@ -266,21 +268,6 @@ def paired(page: Page, runs: Runs, lab: Lab) -> None:
         f"{len(seeds)} pairs; the interval is the plain paired t interval of the differences, which takes them for "
         f"normally distributed, and each metric stands for itself (no correction for several). FD by seed: {each}.",
     )
-
-
-def found_try(lab: Lab, name: str) -> Run | None:
-    """The run of that name, a finished one if there is one."""
-    fitting = [run for run in lab.runs() if (run.recipe, run.name, run.seed) == (NAME, name, TRY_SEED)]
-    return next((run for run in fitting if run.status == "finished"), next(iter(fitting), None))
-
-
-def tried(lab: Lab, name: str) -> Run:
-    """The finished run of one of `TRIES`: found, resumed, or trained now."""
-    run = found_try(lab, name)
-    if run is None:
-        patch = {"epochs": EPOCHS, "data.source": "cifar10", **TRIES[name][1]}
-        (run,) = epochal.run(NAME, PAIR[1], patch=patch, seed=TRY_SEED, name=name, lab=lab)
-    return run if run.status == "finished" else epochal.resume(run.id, lab=lab)
 
 
 def chosen(page: Page, tries: Mapping[str, Run], lab: Lab) -> None:

@@ -111,6 +111,20 @@ def _outdated(run: Run, own: Mapping[str, Any]) -> bool:
     return bool(changed)
 
 
+def named(lab: Lab, recipe: str, name: str, seed: int) -> Run | None:
+    """The run of that name, a finished one if there is one."""
+    fitting = [run for run in lab.runs() if (run.recipe, run.name, run.seed) == (recipe, name, seed)]
+    return next((run for run in fitting if run.status == "finished"), next(iter(fitting), None))
+
+
+def tried(lab: Lab, recipe: str, version: str, name: str, seed: int, **how: Any) -> Run:
+    """The finished run of that name: as found in the lab, resumed, or trained now with `how` for `epochal.run`."""
+    run = named(lab, recipe, name, seed)
+    if run is None:
+        (run,) = epochal.run(recipe, version, name=name, seed=seed, lab=lab, **how)
+    return run if run.status == "finished" else epochal.resume(run.id, lab=lab)
+
+
 def evaluated(run: Run, lab: Lab, split: str = "test") -> dict[str, float]:
     """The run's quality metrics on a split, measured now where they are not yet."""
     known = run.reload().meta["evaluation"]
