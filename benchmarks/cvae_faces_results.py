@@ -48,7 +48,12 @@ TRIALS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "sum-mse, the KL falls from 86.4 to 1",
         {"loss.kl_from": 86.4, "loss.kl_constant": 3, "loss.kl_fall": 3},
     ),
-    "trial-recommended": ("recommended", "and no dropout, the logged best's learning rate: recommended", {}),
+    "trial-fast": (
+        "recommended",
+        "and no dropout, five times the learning rate, which falls",
+        {"clip_grad_norm": None},
+    ),
+    "trial-recommended": ("recommended", "and gradients clipped to a norm of 100: recommended", {}),
 }
 """Names of the short runs: their version, in words, and as changes of it."""
 SHORT = {"data.source": "drawn-faces", "data.limit": 4000, "net.width": 0.35, "epochs": 10}
