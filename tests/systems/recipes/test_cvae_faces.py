@@ -84,8 +84,8 @@ def test_the_versions_are_the_sheets() -> None:
         "recommended": (48, 43_200.0, False, 1e-3, 0.9),
     }
     for name, s in in_force.items():
-        own = (0.0, 0.5, 100.0) if name == "recommended" else (0.45, 1.0, None)
-        assert (s.net.dropout, s.net.width, s.clip_grad_norm) == own
+        own = (0.0, 0.5, 100, 100.0) if name == "recommended" else (0.45, 1.0, 0, None)
+        assert (s.net.dropout, s.net.width, s.optim.warm_up, s.clip_grad_norm) == own
         assert (s.epochs, s.batch_size, s.net.side_path) == (24, 32, "dense")
         assert (s.loss.kl_from > 1) is (name == "recommended")
         assert (s.loss.l2, s.optim.decay, s.optim.constant_epochs) == (0.001, 1e-6, 4)
@@ -202,6 +202,15 @@ def test_penalty_and_learning_rate_are_the_sheets() -> None:
     factors = [optimiser.schedule(0, epoch) for epoch in (1, 4, 5, 24)]
     assert factors == pytest.approx([1, 1, 0.99, 0.99**20])
     assert optimiser.schedule(1_000_000, 1) == pytest.approx(0.5)
+
+
+def test_the_rate_is_warmed_up() -> None:
+    """It rises in equal parts to its full height: at full height from the first step the loss may become NaN."""
+    settings = recipes.settings_of(RECIPE, "recommended")
+    schedule = cvae_faces.schedule(settings)
+    assert settings.optim.warm_up == 100
+    assert [schedule(step, 1) for step in (0, 49, 99)] == pytest.approx([0.01, 0.5, 1.0], rel=1e-3)
+    assert schedule(500, 1) == pytest.approx(1.0, rel=1e-3)
 
 
 def test_images_stay_bytes_until_the_batch() -> None:

@@ -76,7 +76,9 @@ class Optim:
     """Adam, its learning rate constant at first, then falling by a factor an epoch."""
 
     lr: Annotated[float, Interval(0, open_low=True)] = 2e-4
-    """Learning rate at the first step."""
+    """Learning rate at the first step, or once it is warm."""
+    warm_up: Annotated[int, Interval(0)] = 0
+    """First steps in which the learning rate rises in equal parts (Goyal et al. 2017); 0: none."""
     decay: Annotated[float, Interval(0)] = 1e-6
     """Decay of the learning rate a step: lr / (1 + decay·step)."""
     constant_epochs: Annotated[int, Interval(0)] = 4
@@ -144,7 +146,7 @@ VERSIONS = (
         "recommended",
         parent="sum-mse",
         change="the KL weighs 86.4 for three epochs and falls to 1 by the sixth, so that the code does not repeat the "
-        "conditions; no dropout; five times the learning rate, which falls, and gradients clipped; half the width",
+        "conditions; no dropout, five times the learning rate, warmed up and falling, gradients clipped; half width",
         patch={
             "loss.kl_from": 86.4,
             "loss.kl_constant": 3,
@@ -152,6 +154,7 @@ VERSIONS = (
             "net.dropout": 0.0,
             "net.width": 0.5,
             "optim.lr": 1e-3,
+            "optim.warm_up": 100,
             "optim.factor": 0.9,
             "clip_grad_norm": 100.0,
         },
@@ -289,12 +292,14 @@ def remarks(settings: Settings, nets: Nets, train: Mapping[str, Array]) -> tuple
 
 
 def schedule(settings: Settings) -> Any:
-    """Factor on the learning rate: 1 for the first epochs, then `factor` an epoch, and the decay a step."""
+    """Factor on the learning rate: 1 for the first epochs, then `factor` an epoch, and the decay a step; all that
+    times the warm-up."""
     optim = settings.optim
 
     def factor(step: int, epoch: int) -> float:
         falling = max(0, epoch - optim.constant_epochs)
-        return float(optim.factor**falling / (1 + optim.decay * step))
+        warm = min(1.0, (step + 1) / max(1, optim.warm_up))
+        return float(warm * optim.factor**falling / (1 + optim.decay * step))
 
     return factor
 
