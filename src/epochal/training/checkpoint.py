@@ -52,9 +52,10 @@ def read(path: Path, device: str | torch.device = "cpu") -> tuple[dict[str, torc
             return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118 - not a dict
     except (SafetensorError, KeyError, ValueError, TypeError, OSError) as error:
         reason = "it is another program's" if isinstance(error, KeyError) else error
+        other = "best" if path.stem == "last" else "last"
         raise EpochalError(
             f"the checkpoint {path} cannot be read ({reason}).",
-            hint="Restore it from a copy. To evaluate or generate, the run's other one may do: --checkpoint last.",
+            hint=f"Restore it from a copy. To evaluate or generate, the run's other one may do: --checkpoint {other}.",
         ) from error
 
 
