@@ -518,5 +518,5 @@ RECIPE = Recipe(
     predict=predict,
     data="a folder of faces with a CSV; drawn faces offline",
     sources=("faces-folder",),
-    minutes=25.0,
+    minutes=9.0,
 )
