@@ -81,7 +81,7 @@ def test_the_versions_are_the_sheets() -> None:
         "model-3": (110, 500.0, True, 2e-4, 0.99),
         "logged-best": (231, 200_000.0, True, 6e-4, 0.9675),
         "sum-mse": (48, 43_200.0, False, 2e-4, 0.99),
-        "recommended": (48, 43_200.0, False, 1e-3, 0.9),
+        "recommended": (48, 432_000.0, False, 1e-3, 0.9),
     }
     for name, s in in_force.items():
         own = (0.0, 0.5, 100, 100.0) if name == "recommended" else (0.45, 1.0, 0, None)
@@ -117,7 +117,7 @@ def test_losses_of_different_weight_do_not_compare() -> None:
         "model-2": "W = 500 (β = 43,200 / W = 86.4)",
         "sum-mse": "W = 43,200 (β = 43,200 / W = 1)",
         "logged-best": "W = 200,000 (β = 43,200 / W = 0.216)",
-        "recommended": "(β = 43,200 / W = 1); the KL times 86.4 in the first epochs (3), falling to 1 within 3",
+        "recommended": "(β = 43,200 / W = 0.1); the KL times 864 in the first epochs (3), falling to 1 within 5",
     }.items():
         assert said in texts[version]
 
@@ -146,16 +146,17 @@ def test_the_counts_of_parameters_are_said(side_path: str, said: str) -> None:
 
 
 def test_the_kl_weighs_less_from_epoch_to_epoch() -> None:
-    """`recommended`: 86.4 in three epochs, then by the same factor down to 1; the loss of a batch knows its epoch."""
+    """`recommended`: β = 86.4 in three epochs, then by the same factor down to 0.1; a batch's loss knows its epoch."""
     settings = recipes.settings_of(RECIPE, "recommended")
-    weights = [cvae_faces.kl_weight(settings, epoch) for epoch in (1, 2, 3, 4, 5, 6, 7, 24)]
-    assert weights == pytest.approx([86.4, 86.4, 86.4, 86.4 ** (2 / 3), 86.4 ** (1 / 3), 1, 1, 1])
+    weights = [cvae_faces.kl_weight(settings, epoch) for epoch in (1, 2, 3, 4, 6, 8, 9, 24)]
+    assert weights == pytest.approx([864, 864, 864, 864 ** (4 / 5), 864 ** (2 / 5), 1, 1, 1])
+    assert cvae_faces.beta(settings) * weights[0] == pytest.approx(86.4)
     constant = recipes.settings_of(RECIPE, "sum-mse")
     assert [cvae_faces.kl_weight(constant, epoch) for epoch in (1, 2, 24)] == [1, 1, 1]
     task, nets = task_of("recommended")
     batch = batch_of(task)
     (phase,) = task.phases
-    for epoch, weight in ((1, 86.4), (6, 1.0)):
+    for epoch, weight in ((1, 864.0), (8, 1.0)):
         batch.epoch = epoch
         with torch.no_grad():
             loss, parts = phase.loss(nets, batch, torch.Generator().manual_seed(3))

@@ -145,12 +145,14 @@ VERSIONS = (
     Version(
         "recommended",
         parent="sum-mse",
-        change="the KL weighs 86.4 for three epochs and falls to 1 by the sixth, so that the code does not repeat the "
-        "conditions; no dropout, five times the learning rate, warmed up and falling, gradients clipped; half width",
+        change="W = 432,000 (β = 0.1), but β = 86.4 for three epochs, from which it falls by the eighth, so that the "
+        "code does not repeat the conditions; no dropout; rate 1e-3, warmed up and falling, gradients clipped; half the "
+        "width",
         patch={
-            "loss.kl_from": 86.4,
+            "loss.weight": 432_000.0,
+            "loss.kl_from": 864.0,
             "loss.kl_constant": 3,
-            "loss.kl_fall": 3,
+            "loss.kl_fall": 5,
             "net.dropout": 0.0,
             "net.width": 0.5,
             "optim.lr": 1e-3,
