@@ -46,7 +46,6 @@ FAST: dict[str, Any] = {
     "net.dropout": 0.0,
     "optim.lr": 1e-3,
     "optim.warm_up": 100,
-    "optim.factor": 0.9,
     "clip_grad_norm": 100.0,
 }
 TRIALS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -54,7 +53,7 @@ TRIALS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "trial-falling": ("sum-mse", "the KL falls from 86.4 to 1", FALLING),
     "trial-fast": (
         "sum-mse",
-        "and no dropout, a rate of 1e-3, warmed up and falling, gradients clipped to a norm of 100",
+        "and no dropout, a rate of 1e-3, warmed up, gradients clipped to a norm of 100",
         {**FALLING, **FAST},
     ),
     "trial-recommended": (
