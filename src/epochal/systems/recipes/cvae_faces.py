@@ -520,5 +520,5 @@ RECIPE = Recipe(
     figures=figures,
     data="a folder of faces and its CSV; drawn faces offline",
     sources=("faces-folder",),
-    minutes=110.0,
+    minutes=45.0,
 )
