@@ -30,6 +30,7 @@ from faces_following import following
 from results_page import RESULTS, Page, evaluated, named, origin, trained, tried
 
 from epochal import settings as settings_room
+from epochal.api import TrainingEnded
 from epochal.journal import Lab, Run
 from epochal.report import figures
 from epochal.systems import recipes
@@ -106,7 +107,9 @@ def main() -> int:
             for name, (version, _, changes) in TRIALS.items() if "trials" in options.sections else ():
                 how = {"patch": {**SHORT, **changes}, "threads": options.threads}
                 followed(tried(lab, "cvae-faces", version, name, 0, **how))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, TrainingEnded) as ended:
+        if isinstance(ended, TrainingEnded) and ended.runs[-1].status != "stopped":
+            raise
         print("stopped and saved; the same command goes on")
         return STOPPED
     return write(lab, Path(options.out)) if "page" in options.sections else 0
