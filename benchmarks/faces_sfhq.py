@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import records
 from PIL import Image
-from results_page import RESULTS, Page, evaluated, origin, seconds, spread
+from results_page import RESULTS, Page, evaluated, origin, seconds, spread, trained
 
 import epochal
 from epochal.errors import EpochalError
@@ -201,36 +201,22 @@ def about_folder(page: Page, folder: Path) -> None:
 # --------------------------------------------------------------------------------------------------
 
 
-def named(lab: Lab, recipe: str, seed: int) -> Run | None:
-    """The newest run on this folder, finished ones first."""
-    fitting = [
-        run
-        for run in lab.runs()
-        if (run.recipe, run.name, run.seed) == (recipe, NAME, seed) and not run.alive()
-    ]
-    return next((run for run in fitting if run.status == "finished"), next(iter(fitting), None))
-
-
-def finished(lab: Lab, recipe: str, seed: int, patch: dict[str, Any], *, train: bool) -> Run | None:
-    """The run, trained or resumed where it is asked for; None where it is missing."""
-    run = named(lab, recipe, seed)
-    if train and run is None:
-        (run,) = epochal.run(recipe, seed=seed, patch=patch, name=NAME, lab=lab)
-    elif train and run is not None and run.status != "finished":
-        run = epochal.resume(run.id, lab=lab)
-    return run if run is not None and run.status == "finished" else None
+def finished(lab: Lab, recipe: str, seeds: Sequence[int], patch: dict[str, Any], *, train: bool) -> list[Run]:
+    """The runs on this folder that are finished; where `train`, what is missing is trained or resumed first."""
+    newest = recipes.find(recipe).versions[-1].name
+    return trained(lab, recipe, newest, seeds, only_found=not train, name=NAME, patch=patch)
 
 
 def conditions(page: Page, lab: Lab, folder: Path, *, train: bool) -> list[Run]:
     """Runs of face-conditions on the folder's labels; what is filled in is no label to them."""
     page.section("What the networks learn")
     patch = {"data.source": "faces-folder", "data.dir": str(folder.resolve())}
-    found = {seed: finished(lab, "face-conditions", seed, patch, train=train) for seed in SEEDS}
-    missing = [str(seed) for seed, run in found.items() if run is None]
+    runs = finished(lab, "face-conditions", SEEDS, patch, train=train)
+    missing = [str(seed) for seed in SEEDS if seed not in {run.seed for run in runs}]
     if missing:
         page.say(f"Not trained yet: seed {', '.join(missing)}.", "")
         page.misses.append(f"face-conditions: seeds {', '.join(missing)} are missing")
-    return [run for run in found.values() if run is not None]
+    return runs
 
 
 def page_of_conditions(page: Page, lab: Lab, runs: Sequence[Run], out: Path) -> None:
@@ -294,11 +280,12 @@ def cvae(page: Page, lab: Lab, folder: Path, out: Path, *, train: bool, epochs: 
     patch: dict[str, Any] = {"data.source": "faces-folder", "data.dir": str(folder.resolve())}
     if epochs is not None:
         patch["epochs"] = epochs
-    run = finished(lab, "cvae-faces", 0, patch, train=train)
-    if run is None:
+    runs = finished(lab, "cvae-faces", [0], patch, train=train)
+    if not runs:
         page.say("Not trained yet.")
         page.misses.append("cvae-faces: not trained")
         return []
+    (run,) = runs
     items = run.meta["data"]["items"]
     page.say(
         f"`cvae-faces` {run.version}, {run.meta['epochs_done']} epochs on {items:,} pictures "

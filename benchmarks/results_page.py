@@ -67,10 +67,10 @@ def trained(
         version: its version, with the version's own settings.
         seeds: one run each.
         only_found: train nothing; leave out what is missing.
-        how: further arguments of `epochal.run` (`precision`, `threads`, …).
+        how: further arguments of `epochal.run` (`precision`, `threads`, …); with `name`, runs of that name are meant.
     """
     own = _own(recipe, version, how.get("patch") or {})
-    found = {seed: _found(lab, recipe, version, seed, own) for seed in seeds}
+    found = {seed: _found(lab, recipe, version, how.get("name"), seed, own) for seed in seeds}
     runs = []
     for seed, run in found.items():
         if run is None and not only_found:
@@ -89,12 +89,14 @@ def _own(recipe: str, version: str, patch: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in free and not key.startswith("data.")}
 
 
-def _found(lab: Lab, recipe: str, version: str, seed: int, own: Mapping[str, Any]) -> Run | None:
+def _found(
+    lab: Lab, recipe: str, version: str, name: str | None, seed: int, own: Mapping[str, Any]
+) -> Run | None:
     """The newest run of a version's own settings, finished ones first."""
     fitting = [
         run
         for run in lab.runs()
-        if (run.recipe, run.version, run.name, run.seed) == (recipe, version, None, seed)
+        if (run.recipe, run.version, run.name, run.seed) == (recipe, version, name, seed)
         and run.parent is None
         and not run.alive()
         and not _outdated(run, own)
