@@ -141,9 +141,8 @@ def likelihood_section(page: Page, of_vae: Mapping[str, Sequence[Run]]) -> None:
     page.say(
         "Every pixel of training and test images was drawn once from Bernoulli(pixel / 255), with a fixed seed. NLL: "
         f"-log p(x) by {vae.IMPORTANCE_SAMPLES} importance samples, mean over the 10,000 test images ± its standard "
-        "error over images, nats; the network of the epoch with the best bound on held-out training images. GELU and "
-        "the learning rate of `binarised` were chosen in shorter trials, in which the bound on held-out images and the "
-        "NLL of test images agreed. Minutes are by the clock on the wall: other programs lengthen them.",
+        "error over images, nats; the network of the epoch with the best bound on held-out training images. Minutes "
+        "are by the clock on the wall: other programs lengthen them.",
         "",
     )
     rows = []

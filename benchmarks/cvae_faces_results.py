@@ -27,7 +27,7 @@ from typing import Any
 
 import records
 from faces_following import following
-from results_page import RESULTS, Page, evaluated, named, origin, trained, tried
+from results_page import RESULTS, Page, evaluated, origin, trained
 
 from epochal import settings as settings_room
 from epochal.api import TrainingEnded
@@ -104,9 +104,9 @@ def main() -> int:
                 for run in runs_of(lab, version, threads=options.threads):
                     evaluated(run, lab)
                     followed(run)
-            for name, (version, _, changes) in TRIALS.items() if "trials" in options.sections else ():
-                how = {"patch": {**SHORT, **changes}, "threads": options.threads}
-                followed(tried(lab, "cvae-faces", version, name, 0, **how))
+            for name in TRIALS if "trials" in options.sections else ():
+                for run in tried(lab, name, threads=options.threads):
+                    followed(run)
     except (KeyboardInterrupt, TrainingEnded) as ended:
         if isinstance(ended, TrainingEnded) and ended.runs[-1].status != "stopped":
             raise
@@ -132,6 +132,13 @@ def runs_of(lab: Lab, version: str, *, only_found: bool = False, threads: int | 
     patch = {"data.source": SOURCE, "epochs": EPOCHS[version]}
     found = trained(lab, "cvae-faces", version, [0], only_found=only_found, patch=patch, threads=threads)
     return [run for run in found if run.settings["data"]["limit"] is None]
+
+
+def tried(lab: Lab, name: str, *, only_found: bool = False, threads: int | None = None) -> list[Run]:
+    """The finished run of a trial, trained or resumed where it is not yet."""
+    version, _, changes = TRIALS[name]
+    how = {"name": name, "patch": {**SHORT, **changes}, "threads": threads}
+    return trained(lab, "cvae-faces", version, [0], only_found=only_found, **how)
 
 
 def followed(run: Run) -> None:
@@ -331,11 +338,7 @@ def repetition(page: Page, measured: Mapping[str, Mapping[str, float]], lab: Lab
         "what the condition says, the condition alone moves little, and followed stays behind reach.",
         "",
     )
-    trials = {
-        name: run
-        for name in TRIALS
-        if (run := named(lab, "cvae-faces", name, 0)) and run.status == "finished"
-    }
+    trials = {name: run for name in TRIALS for run in tried(lab, name, only_found=True)}
     kept = {TRIALS[name][1]: (run.meta["evaluation"].get("test", {}), run) for name, run in trials.items()}
     rows = [[version, *following_cells(v)] for version, v in measured.items() if "hair_followed" in v]
     if rows:

@@ -69,7 +69,10 @@ def trained(
         only_found: train nothing; leave out what is missing.
         how: further arguments of `epochal.run` (`precision`, `threads`, …); with `name`, runs of that name are meant.
     """
-    own = _own(recipe, version, how.get("patch") or {})
+    patch = how.get("patch") or {}
+    own = _own(recipe, version, patch)
+    if how.get("name"):  # a trial: what it changes is part of what it is
+        own |= {key: value for key, value in patch.items() if not key.startswith("data.")}
     found = {seed: _found(lab, recipe, version, how.get("name"), seed, own) for seed in seeds}
     runs = []
     for seed, run in found.items():
@@ -106,25 +109,12 @@ def _found(
 
 def _outdated(run: Run, own: Mapping[str, Any]) -> bool:
     """Whether the version has changed since the run: its numbers are then no longer the version's."""
-    was = flatten(run.settings)
-    changed = [key for key, value in own.items() if key in was and was[key] != value]
+    # What could not be set when it was made, was as it is by default.
+    was = {**flatten(to_dict(recipes.find(run.recipe).settings())), **flatten(run.settings)}
+    changed = [key for key, value in own.items() if was.get(key) != value]
     if changed:
         print(f"left out: {run.id} was made when {run.version} had another {', '.join(changed)}")
     return bool(changed)
-
-
-def named(lab: Lab, recipe: str, name: str, seed: int) -> Run | None:
-    """The run of that name, a finished one if there is one."""
-    fitting = [run for run in lab.runs() if (run.recipe, run.name, run.seed) == (recipe, name, seed)]
-    return next((run for run in fitting if run.status == "finished"), next(iter(fitting), None))
-
-
-def tried(lab: Lab, recipe: str, version: str, name: str, seed: int, **how: Any) -> Run:
-    """The finished run of that name: as found in the lab, resumed, or trained now with `how` for `epochal.run`."""
-    run = named(lab, recipe, name, seed)
-    if run is None:
-        (run,) = epochal.run(recipe, version, name=name, seed=seed, lab=lab, **how)
-    return run if run.status == "finished" else epochal.resume(run.id, lab=lab)
 
 
 def evaluated(run: Run, lab: Lab, split: str = "test") -> dict[str, float]:

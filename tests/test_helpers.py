@@ -6,11 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from epochal import api
+from epochal.api._networks import _fingerprint
 from epochal.cli import main
 from epochal.journal import Lab
+from epochal.settings import apply
 from epochal.systems import recipes as registry
 from epochal.training.task import Trained
 from tests import tiny_recipe
@@ -76,6 +80,28 @@ def test_what_numbers_depend_on_is_kept_and_shown(
     assert "Extractor: cnn 3fa9c1e2." in Path(api.log("line", lab=lab)).read_text()
     api.resume(run.id, epochs=3, lab=lab, show=False)
     assert not run.reload().meta["evaluation"] and not run.meta["measured_with"]
+
+
+def test_a_folders_content_tells_helpers_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two projects may both call their folder `faces`, and labels are added: the path does not say what was learned."""
+    monkeypatch.delenv("EPOCHAL_DATA", raising=False)
+    recipe = registry.find("face-conditions")
+    settings = apply(recipe.settings(), {"data.source": "faces-folder", "data.dir": "faces"})
+
+    def project(name: str, mouth: float) -> str:
+        place = tmp_path / name / "faces"
+        place.mkdir(parents=True, exist_ok=True)
+        rows = ["path,p_male,hair,mouth,eyes"]
+        for number in range(4):
+            Image.fromarray(np.full((40, 40, 3), 60 * number, np.uint8)).save(place / f"{number}.png")
+            rows.append(f"{number}.png,1,0.5,{mouth},0.5")
+        (place / "table.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        monkeypatch.chdir(place.parent)
+        return _fingerprint(recipe, settings)
+
+    first = project("one", 0.1)
+    assert project("one", 0.1) == project("two", 0.1) == first
+    assert project("one", 0.2) != first
 
 
 def test_a_stopped_helper_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

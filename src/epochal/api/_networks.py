@@ -266,10 +266,16 @@ def _train_helper(plan: Plan, key: str, home: Lab, show: bool) -> Run:
 
 
 def _fingerprint(recipe: Recipe, settings: Any) -> str:
-    """Hash of a recipe's name, its settings and the source files of its functions."""
+    """Hash of a recipe's name, its settings, its data and the source files of its functions."""
     import hashlib
     import inspect
 
+    from epochal.systems import data
+
     sources = sorted({Path(inspect.getfile(part)) for part in (recipe.nets, recipe.build)})
     text = [recipe.name, json.dumps(settings_room.to_dict(settings), sort_keys=True)]
+    if recipe.sources:  # a folder's name does not say what is in it, today
+        chosen = settings.data
+        wanted = recipe.sources[0]
+        text.append(data.load(chosen.source, wanted=wanted, folder=chosen.dir, limit=1).sha256)
     return hashlib.sha256("\n".join([*text, *(f.read_text() for f in sources)]).encode()).hexdigest()[:16]

@@ -46,7 +46,7 @@ def compare(a: str | Run, b: str | Run, *, recipe: str | None = None, lab: LabLi
     if sides[0].label == sides[1].label:
         sides = [replace(side, label=side.runs[0].id) for side in sides]
     directions: dict[str, str] = {}
-    by: dict[str, str] = {}
+    by: dict[str, tuple[str, ...]] = {}
     for side in sides:
         with suppress(EpochalError):  # numbers compare without their recipe, only what is better is not known
             found, _ = known_recipe(side.runs[0], None)

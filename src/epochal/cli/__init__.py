@@ -90,6 +90,7 @@ def _dispatch(words: list[str]) -> int:
         return 0
     if words[0] not in VERBS:
         raise _unknown_verb(words[0])
+    import logging
     import os
     import warnings
     from importlib import import_module
@@ -100,6 +101,9 @@ def _dispatch(words: list[str]) -> int:
         raise UsageError("The folder you are in was deleted.", hint="Go to another one: cd ~") from None
 
     warnings.formatwarning = lambda message, *_, **__: f"epochal: warning: {message}\n"
+    told = logging.getLogger("epochal")  # what takes long and is no epoch: downloads, drawing
+    told.setLevel(logging.INFO)
+    told.handlers = [logging.StreamHandler(sys.stderr)]
     # A submodule named `list` would hide the built-in of that name in this module.
     module = "listing" if words[0] == "list" else words[0]
     code = import_module(f"epochal.cli.{module}").main(words[1:])

@@ -7,7 +7,7 @@ reason, and the numbers that compare instead are shown. (Verdicts need statistic
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite, isnan, nan, sqrt
 from statistics import median
@@ -185,7 +185,7 @@ def compare(
     a: Side,
     b: Side,
     directions: Mapping[str, str] | None = None,
-    by: Mapping[str, str] | None = None,
+    by: Mapping[str, Sequence[str]] | None = None,
 ) -> Comparison:
     """Settings diff and numbers of two sides.
 
@@ -193,14 +193,14 @@ def compare(
         a: what is compared against.
         b: what is compared.
         directions: "lower" or "higher" is better, by metric, as the recipe says.
-        by: the text of an evaluation that a metric depends on, by metric ("fd": "extractor").
+        by: the texts of an evaluation that a metric depends on, by metric ("fd": ("extractor",)).
     """
     known = directions or {}
     numbers_a, numbers_b = [_numbers(run) for run in a.runs], [_numbers(run) for run in b.runs]
     names = list(dict.fromkeys(name for numbers in (*numbers_a, *numbers_b) for name in numbers))
     definitions = _definitions(a.runs[0].meta["loss_definition"], b.runs[0].meta["loss_definition"])
     refused = [name for name in names if is_loss(name)] if definitions else []
-    otherwise = _measured_otherwise(a, b, names, by or {})
+    otherwise = _measured_otherwise(a, b, names, by or {}, known)
     rows = [
         Row(name, _direction(name, known), _over(numbers_a, name), _over(numbers_b, name))
         for name in names
@@ -216,20 +216,22 @@ def compare(
     return Comparison(a, b, changed, rows, refused, definitions, warnings, otherwise)
 
 
-def _measured_otherwise(a: Side, b: Side, names: Sequence[str], by: Mapping[str, str]) -> dict[str, str]:
-    """Metrics whose numbers were measured by different means (two extractors of features), each with the reason."""
+def _measured_otherwise(
+    a: Side, b: Side, names: Sequence[str], by: Mapping[str, Sequence[str]], known: Container[str]
+) -> dict[str, str]:
+    """Metrics whose numbers were measured by different means (two extractors of features), each with the reason.
+
+    A number that the recipe does not declare (fd_floor, kid_se) may depend on all that any metric depends on.
+    """
+    anything = sorted({on for texts in by.values() for on in texts})
     found = {}
     for name in names:
         split, _, metric = name.partition(".")
-        # What stands beside a metric (fd_floor, kid_se) depends on what it depends on.
-        on = by.get(metric) or by.get(metric.rpartition("_")[0])
-        told = (
-            {str(run.meta["measured_with"].get(split, {}).get(on)) for run in (*a.runs, *b.runs)}
-            if on
-            else set()
-        )
-        if len(told) > 1:
-            found[name] = f"{on} on {split}: {' against '.join(sorted(told))}"
+        for on in by.get(metric, () if metric in known or not metric else anything):
+            told = {str(run.meta["measured_with"].get(split, {}).get(on)) for run in (*a.runs, *b.runs)}
+            if len(told) > 1:
+                found[name] = f"{on.replace('_', ' ')} on {split}: {' against '.join(sorted(told))}"
+                break
     return found
 
 

@@ -184,15 +184,14 @@ class Metric:
     """A number that says how good a run is.
 
     `margin` is the difference below which two versions count as equivalent, in the metric's own unit. `by` names the
-    text of `Recipe.evaluate` that the number depends on ("extractor"): numbers measured by different ones are not
-    compared.
+    texts of `Recipe.evaluate` that the number depends on ("extractor"): where one differs, numbers are not compared.
     """
 
     name: str
     better: Literal["lower", "higher"]
     what: str
     margin: float = 0.0
-    by: str = ""
+    by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from epochal.systems.data import augment
 
@@ -72,6 +73,20 @@ def test_flip_equals_a_loop(dtype: torch.dtype, layout: torch.memory_format) -> 
     x = _images(dtype, layout)
     bits = torch.randint(2, (len(x),), generator=torch.Generator().manual_seed(7), dtype=torch.bool)
     _equals_loop(x, augment.flip, lambda image, k: image[:, :, ::-1] if bits[k] else image)
+
+
+def test_blur_equals_scipys_away_from_the_border() -> None:
+    """Every image is blurred by its own draw, as scipy blurs it; an even image stays even up to the border."""
+    x = torch.rand(6, 3, 40, 44, generator=torch.Generator().manual_seed(0))
+    y = augment.blur(x, torch.Generator().manual_seed(7), 2.0)
+    own = 2.0 * torch.rand(6, generator=torch.Generator().manual_seed(7))
+    assert y.shape == x.shape and float(own.max() - own.min()) > 0.5
+    for image, blurred, deviation in zip(x, y, own, strict=True):
+        wanted = gaussian_filter(image.numpy(), (0, float(deviation), float(deviation)), truncate=8.0)
+        np.testing.assert_allclose(blurred[:, 14:-14, 14:-14], wanted[:, 14:-14, 14:-14], atol=1e-4)
+    even = torch.full((2, 3, 12, 12), 0.7)
+    torch.testing.assert_close(augment.blur(even, torch.Generator().manual_seed(7), 3.0), even)
+    assert augment.blur(x, torch.Generator(), 0.0) is x
 
 
 def test_flip_mirrors_half_of_the_images() -> None:

@@ -17,7 +17,7 @@ from epochal import api, settings
 from epochal.errors import EpochalError, UsageError
 from epochal.journal import Lab, Run
 from epochal.systems import data, recipes
-from epochal.systems.data import Dataset, faces_drawn, faces_table
+from epochal.systems.data import Dataset, augment, faces_drawn, faces_table
 from epochal.systems.recipes import face_conditions as recipe
 from epochal.training import engine
 from epochal.training.task import Batch, Trained
@@ -150,6 +150,9 @@ def test_labels_are_divided_by_condition(faces: Dataset) -> None:
     assert np.array_equal(everything["conditions"], faces.splits["test"]["conditions"])
 
 
+SHARP = recipe.Settings()
+
+
 def test_missing_labels_take_no_part_in_the_loss(faces: Dataset) -> None:
     """A batch with missing labels has the loss, and the gradient, of its labelled images alone."""
     torch.manual_seed(0)
@@ -159,7 +162,7 @@ def test_missing_labels_take_no_part_in_the_loss(faces: Dataset) -> None:
     gaps = labels.clone()
     gaps[3:] = torch.nan
     for what in recipe.PLACES:
-        loss = recipe.sex_loss if what == "sex" else recipe.condition_loss(what)
+        loss = recipe.sex_loss(SHARP) if what == "sex" else recipe.condition_loss(what, SHARP)
         results = []
         for conditions, count in ((gaps, 8), (labels[:3], 3)):
             batch = recipe.prepare(Batch(images=images[:count], conditions=conditions))
@@ -183,10 +186,32 @@ def test_losses_are_torchs(faces: Dataset) -> None:
     columns["conditions"][:, :2] = torch.rand(8, 1).mul(torch.tensor([1.0, -1.0])) + torch.tensor([0.0, 1.0])
     batch = recipe.prepare(Batch(columns))
     wanted = torch.nn.functional.cross_entropy(nets["sex"](batch["x"]), batch["conditions"][:, :2])
-    torch.testing.assert_close(recipe.sex_loss(nets, batch, torch.Generator())[0], wanted)
+    torch.testing.assert_close(recipe.sex_loss(SHARP)(nets, batch, torch.Generator())[0], wanted)
     answer = nets["hair"](batch["x"], batch["conditions"][:, :2])
     wanted = torch.nn.functional.mse_loss(answer, batch["conditions"][:, 2])
-    torch.testing.assert_close(recipe.condition_loss("hair")(nets, batch, torch.Generator())[0], wanted)
+    loss = recipe.condition_loss("hair", SHARP)
+    torch.testing.assert_close(loss(nets, batch, torch.Generator())[0], wanted)
+
+
+def test_all_networks_see_the_same_blurred_images(faces: Dataset) -> None:
+    """With `augment.blur` the losses are those of the blurred images, which are drawn once a step."""
+    torch.manual_seed(0)
+    blurred = settings.apply(recipe.Settings(), {"net.width": 4, "augment.blur": 2.0})
+    nets = recipe.nets(blurred)
+    columns = {k: torch.from_numpy(v[:8].copy()) for k, v in faces.splits["train"].items()}
+    batch, rng = recipe.prepare(Batch(columns)), torch.Generator().manual_seed(1)
+    found = [
+        recipe.sex_loss(blurred)(nets, batch, rng)[0],
+        recipe.condition_loss("eyes", blurred)(nets, batch, rng)[0],
+    ]
+    shown = recipe.prepare(Batch(columns))
+    shown["x"] = augment.blur(shown["x"], torch.Generator().manual_seed(1), 2.0)
+    assert float((shown["x"] - batch["x"]).abs().max()) > 0.05
+    wanted = [
+        recipe.sex_loss(SHARP)(nets, shown, rng)[0],
+        recipe.condition_loss("eyes", SHARP)(nets, shown, rng)[0],
+    ]
+    torch.testing.assert_close(found, wanted)
 
 
 def test_a_condition_without_labels_is_left_out(

@@ -7,17 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import epochal
+from epochal import settings
 from epochal.errors import UsageError
 from epochal.evidence.metrics.image_quality import quality
 from epochal.settings.common import DataSettings
 from epochal.systems import data
-from epochal.systems.data.faces import CONDITIONS
 from epochal.systems.recipes import _image_quality as shared
 from epochal.systems.recipes import image_features
-from epochal.training.task import Batch, Trained
+from epochal.training.task import Trained
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +51,14 @@ def test_measures_all_that_is_promised(trained: Trained, mnist: data.Dataset) ->
     rng = np.random.default_rng(0)
     clean = mnist.splits["test"]["images"][1000:2000] / 255
     noisy = (clean + rng.normal(0, 0.4, clean.shape)).clip(0, 1)[:, None]
-    found = shared.measured(trained, mnist, "test", np.split(noisy, 4), n=1000)
-    names = {metric.name for metric in shared.METRICS}
-    assert names | {"fd_floor", "kid_floor", "kid_se", "extractor", "measured_on"} == set(found)
+    real, others, what = shared.real_images(mnist, "test", 1000)
+    found = quality(real, np.split(noisy, 4), shared.extractor(trained), other_real=others).metrics()
+    names = {metric.name for metric in shared.METRICS} - {"fid"}  # which takes weights of the user's
+    floors = {f"{name}_floor" for name in names}
+    assert names | floors | {"kid_se", "extractor", "measured_on"} == set(found)
     assert str(found["extractor"]).startswith("image-features/mnist ")
-    assert "real: 1,000 test images; floor: 1,000 training images" in str(found["measured_on"])
-    depend = {metric.name for metric in shared.METRICS if metric.by in found}
-    assert depend == names - {"swd"}  # what features measure is compared only where one network made them
+    assert found["measured_on"] == "1,000 real and 1,000 generated images; floor: 1,000 other real images"
+    assert what == "real: test images; floor: training images"
     assert float(found["fd"]) > 10 * float(found["fd_floor"])
     assert float(found["precision"]) < 0.5
 
@@ -95,10 +95,11 @@ def test_real_images_are_of_the_split_and_the_floor_of_others() -> None:
     """Never one image on both sides; enough test images are used, too few give way to training images."""
     real, others, what = shared.real_images(found_with(100, 50), "test", 40)
     assert real.tolist() == [*range(1000, 1040)] and len({*others}) == 40 and others.max() < 100
-    assert what == "real: 40 test images; floor: 40 training images"
+    assert what == "real: test images; floor: training images"
+    assert others.tolist() != sorted(others)  # its first ones, which the floor takes, stand for all
     real, others, what = shared.real_images(found_with(100, 30), "test", 40)
     assert len({*real, *others}) == 80 and max(*real, *others) < 100
-    assert what == "real: 40 training images; floor: 40 other ones"
+    assert what == "real: training images; floor: other ones"
     # Nor are there enough training images: then the test images there are.
     real, others, _ = shared.real_images(found_with(60, 30), "test", 40)
     assert (len(real), len(others)) == (30, 40)
@@ -110,6 +111,8 @@ def test_too_few_training_images_are_said_to_be() -> None:
     with pytest.raises(UsageError, match="7 training images are too few") as error:
         shared.real_images(found_with(7, 30), "test", 40)
     assert "--data.limit" in (error.value.hint or "")
+    with pytest.raises(UsageError, match="3 test images are too few"):
+        shared.real_images(found_with(60, 3), "test", 40)
 
 
 def test_needs_name_the_source_that_is_meant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -126,13 +129,8 @@ def test_needs_name_the_source_that_is_meant(monkeypatch: pytest.MonkeyPatch, tm
     assert shared.needs(DataSettings(source="mnist"))["extractor"][1]["epochs"] == 3
 
 
-def test_unlabelled_conditions_cost_nothing() -> None:
-    """Faces: the loss is over labelled conditions only, by hand for three of ten; without any it is 0."""
-    wanted = torch.full((2, len(CONDITIONS)), torch.nan)
-    wanted[0, 0], wanted[0, 1], wanted[1, 4] = 1.0, 0.0, 0.5
-    nets = {image_features.NET: lambda x: torch.zeros(2, len(CONDITIONS))}  # sigmoid: 0.5
-    loss = image_features.condition_loss(lambda x, rng: x)
-    value, _ = loss(nets, Batch(x=torch.zeros(2), conditions=wanted), torch.Generator())
-    assert float(value) == pytest.approx(0.5 / 3)
-    nothing, _ = loss(nets, Batch(x=torch.zeros(2), conditions=wanted * torch.nan), torch.Generator())
-    assert float(nothing) == 0
+def test_sources_without_classes_are_refused() -> None:
+    """Faces have conditions, and no classes: the message names what fits."""
+    with pytest.raises(UsageError, match="'drawn-faces-64' has no classes of images") as error:
+        image_features.nets(settings.apply(image_features.Settings(), {"data.source": "drawn-faces-64"}))
+    assert "mnist" in (error.value.hint or "") and "shapes" in (error.value.hint or "")

@@ -26,6 +26,8 @@ MOST = 10_000
 """Features of each set that KID, precision, recall, density and coverage compare, the first ones; FD takes all."""
 MOST_CUT = 8_192
 """Images of each set that patches for the sliced Wasserstein distance are cut from, the first ones."""
+INCEPTION = 2_048
+"""Features of Inception-v3."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Profile:
         features: the first MOST of them, (n, d).
         patches: of each level of a Laplacian pyramid, from the first MOST_CUT images.
         inception: Gaussian of Inception's features, where the user supplies its weights (`inception`).
+        weights: identity of these.
     """
 
     n: int
@@ -49,6 +52,7 @@ class Profile:
     features: Features
     patches: tuple[patches.Planes, ...]
     inception: Gaussian | None = None
+    weights: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Quality:
         extractor: identity of what made the features.
         dimensions: of the features.
         fid: Fréchet distance of Inception's features, where EPOCHAL_INCEPTION names its weights.
+        inception: identity of these weights.
         floor: the same for further real images in place of the generated ones, where they were given.
     """
 
@@ -83,30 +88,38 @@ class Quality:
     extractor: str
     dimensions: int
     fid: float | None = None
+    inception: str = ""
     floor: Quality | None = None
 
     @property
     def measured_on(self) -> str:
         """On how many images, and what that means."""
         text = f"{self.n_real:,} real and {self.n_generated:,} generated images"
+        least = min(self.n_real, self.n_generated)
         if self.floor is not None:
             text += f"; floor: {self.floor.n_generated:,} other real images"
-        if min(self.n_real, self.n_generated) <= self.dimensions:
-            text += f"; too few for FD over {self.dimensions} features: it is far above its limit"
+            least = min(least, self.floor.n_generated)
+            if self.floor.n_generated < self.n_generated:
+                text += ", which are fewer: it is higher than of as many"
+        for distance, dimensions in (
+            ("FD", self.dimensions),
+            ("FID", INCEPTION if self.fid is not None else 0),
+        ):
+            if least <= dimensions:
+                text += f"; too few for {distance} over {dimensions:,} features: it is far above its limit"
         return text
 
     def metrics(self) -> dict[str, float | str]:
         """What a recipe's `evaluate` returns: numbers, and the texts that they depend on."""
-        numbers: dict[str, float | str] = {"fd": self.fd, "kid": self.kid, "kid_se": self.kid_se}
-        if self.floor is not None:
-            numbers |= {"fd_floor": self.floor.fd, "kid_floor": self.floor.kid}
-        for name in ("precision", "recall", "density", "coverage", "swd"):
-            numbers[name] = getattr(self, name)
+        found: dict[str, float | str] = {"kid_se": self.kid_se}
+        for name in ("fd", "kid", "precision", "recall", "density", "coverage", "swd", "fid"):
+            for suffix, one in (("", self), ("_floor", self.floor)):
+                value = None if one is None else getattr(one, name)
+                if value is not None:
+                    found[f"{name}{suffix}"] = value
         if self.fid is not None:
-            numbers["fid"] = self.fid
-            if self.floor is not None and self.floor.fid is not None:
-                numbers["fid_floor"] = self.floor.fid
-        return {**numbers, "extractor": self.extractor, "measured_on": self.measured_on}
+            found["inception"] = self.inception
+        return {**found, "extractor": self.extractor, "measured_on": self.measured_on}
 
 
 def profile(batches: Batches, extractor: Extractor) -> Profile:
@@ -139,7 +152,10 @@ def profile(batches: Batches, extractor: Extractor) -> Profile:
     if gaussian is None or n < 4:
         raise ValueError(f"at least 4 images are needed to measure quality, but got {n}")
     levels = tuple(np.concatenate(level) for level in zip(*cuts, strict=True))
-    return Profile(n, shape, extractor.identity, gaussian, np.concatenate(features), levels, of_inception)
+    weights = "" if original is None else original.identity
+    return Profile(
+        n, shape, extractor.identity, gaussian, np.concatenate(features), levels, of_inception, weights
+    )
 
 
 def _joined(known: Gaussian | None, features: Features) -> Gaussian:
@@ -199,5 +215,6 @@ def quality(
         extractor=extractor.identity,
         dimensions=len(first.gaussian.mean),
         fid=fid,
+        inception=first.weights,
         floor=floor,
     )

@@ -18,6 +18,8 @@ from epochal.evidence.metrics.frechet import frechet_distance, gaussian
 from epochal.evidence.metrics.images import Batches
 
 VARIABLE = "EPOCHAL_INCEPTION"
+AT_ONCE = 32
+"""Images a forward pass."""
 _FEATURES = "2048"  # the pooled last layer's
 _INSTALL = "pip install 'epochal[fid]'"
 _WHERE = "The file is weights-inception-2015-12-05-6726825d.pth of https://github.com/toshas/torch-fidelity/releases."
@@ -122,7 +124,8 @@ class _Inception:
         import torch
 
         pixels = (x.expand(-1, 3, -1, -1) * 255).round().to(torch.uint8)
-        return self.net(pixels)[0]
+        # It enlarges them to 299x299: some megabytes of activations each.
+        return torch.cat([self.net(part)[0] for part in pixels.split(AT_ONCE)])
 
     def eval(self) -> _Inception:
         self.net.eval()

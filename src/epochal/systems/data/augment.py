@@ -57,6 +57,28 @@ def _reflected(length: int, pad: int, device: torch.device) -> Tensor:
     return length - 1 - (length - 1 - away).abs()
 
 
+def blur(x: Tensor, rng: torch.Generator, deviation: float) -> Tensor:
+    """Blurs every image by a Gaussian of its own, its standard deviation uniform between 0 and `deviation` pixels.
+
+    At the border the Gaussian's part inside the image counts.
+
+    Args:
+        x: images (B, C, H, W), floats.
+        rng: generator on the device of `x`.
+        deviation: the largest standard deviation; 0: nothing is done.
+    """
+    if deviation == 0:
+        return x
+    own = (deviation * torch.rand(len(x), generator=rng, device=x.device)).clamp(min=1e-3)[:, None, None]
+
+    def weights(length: int) -> Tensor:  # (B, 1, length, length): rows sum to 1
+        at = torch.arange(length, device=x.device, dtype=torch.float32)
+        return (-(at[:, None] - at).square() / (2 * own.square())).softmax(-1)[:, None].to(x.dtype)
+
+    height, width = x.shape[2:]
+    return weights(height) @ x @ weights(width).mT
+
+
 def flip(x: Tensor, rng: torch.Generator) -> Tensor:
     """Mirrors every image left to right with probability 1/2.
 

@@ -21,6 +21,7 @@ STALLED_AFTER = 20.0
 PAUSE = 1.0
 ROUNDS = 2
 CHUNK = 1 << 13  # of a broken connection, at most this much is lost
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ def fetch_files(name: str, remote: Remote, target: Path, *, hint: str) -> None:
 
 def _fetch_file(name: str, mirrors: tuple[str, ...], file: RemoteFile, target: Path, hint: str) -> None:
     failures: dict[str, str] = {}
+    if not (target / file.name).exists():
+        log.info("downloading %s of %s (%.1f MB) into %s", file.name, name, file.size / 1e6, target)
     for attempt in range(ROUNDS):
         if attempt:
             time.sleep(PAUSE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,6 +15,9 @@ from epochal.systems.data.digests import splits_digest
 
 if TYPE_CHECKING:
     from epochal.systems.data.dataset import Array, Splits
+
+
+log = logging.getLogger(__name__)
 
 
 def kept_or_made(path: Path, make: Callable[[], tuple[Splits, str]], what: str) -> tuple[Splits, str]:
@@ -37,6 +41,7 @@ def kept_or_made(path: Path, make: Callable[[], tuple[Splits, str]], what: str) 
             return make()
         if kept := _kept(path):  # of several processes, one makes them
             return kept
+        log.info("preparing %s, from now on kept in %s", what[0].lower() + what[1:], path)
         made = make()
         try:
             write(path, *made)

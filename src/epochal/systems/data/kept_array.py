@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -13,6 +14,9 @@ from epochal.systems.data.cache import locked, replacing
 
 if TYPE_CHECKING:
     from epochal.systems.data.dataset import Array
+
+
+log = logging.getLogger(__name__)
 
 
 def kept_or_made(
@@ -38,6 +42,7 @@ def kept_or_made(
                 return _unkept(shape, parts, f"{what} cannot be kept. {error.what}")
             kept = _kept(path, shape)
         if kept is None:  # of several processes, one makes it
+            log.info("preparing %s, from now on kept in %s", what[0].lower() + what[1:], path)
             try:
                 _write(path, shape, parts)
             except OSError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,6 +30,7 @@ SHARD = 128
 """Rows."""
 # What has been checked by this process, by path, with the file's time of change: a run loads its data several times.
 _checked: dict[Path, tuple[int, set[int]]] = {}
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class KeptRows:
 
         if not shards:
             return
+        log.info("drawing %s items, from now on kept in %s", f"{self.count(shards):,}", self.path)
         try:
             offset = self._mapped().offset  # type: ignore[attr-defined]
         except (OSError, ValueError):

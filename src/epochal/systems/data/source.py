@@ -122,11 +122,13 @@ class FileSource(Source):
         folders: where it may lie inside a data folder, besides directly in it.
         by_hand: the files to put there by hand, in words.
         remote: where it can be downloaded, None where nowhere.
+        edition: raised with every change of what is made of the files: copies in the cache are then made anew.
     """
 
     folders: tuple[str, ...]
     by_hand: str
     remote: Remote | None = None
+    edition: int = 1
 
     @abstractmethod
     def look_in(self, place: Path, *, named: bool) -> Location | None:
@@ -210,7 +212,7 @@ class FileSource(Source):
         if location.missing or not self.slow(location):
             return self.read(location)
         paths = [location.path] if location.files is None else list(location.files.values())
-        copy = cache_folder() / f"{self.name}-{files_digest(paths)[:16]}.npz"
+        copy = cache_folder() / f"{self.name}-{self.edition}-{files_digest(paths)[:16]}.npz"
         return kept_or_made(copy, lambda: self.read(location), f"The unpacked {self.name}")
 
     def find(self, folder: str | None) -> Path | None:

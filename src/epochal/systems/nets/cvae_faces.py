@@ -155,6 +155,46 @@ class Decoder(nn.Module):
         return h + added.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
+class Adversary(nn.Module):
+    """Reads the conditions off a code: z (B, latent) → (B, 4), in standard deviations from the training images' mean.
+
+    Where it finds nothing it answers 0; the mean square of its answers is then the share of a condition's variance
+    that the code tells (the correlation ratio). Lample et al., "Fader Networks", 2017, with conditions that are
+    numbers instead of yes or no.
+    """
+
+    COLUMNS = (0, 2, 3, 4)
+    """Of a condition (B, 5); the second is one minus the first."""
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, latent: int, hidden: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(len(self.COLUMNS)))
+        self.register_buffer("deviation", torch.ones(len(self.COLUMNS)))
+        self.layers = nn.Sequential(
+            *(nn.Linear(latent, hidden), nn.SiLU()),
+            *(nn.Linear(hidden, hidden), nn.SiLU()),
+            nn.Linear(hidden, len(self.COLUMNS)),
+        )
+        glorot(self)
+
+    @torch.no_grad()
+    def fit(self, conditions: Tensor) -> None:
+        """Learns mean and standard deviation of conditions (n, 5)."""
+        known = conditions.float()[:, list(self.COLUMNS)].to(self.mean.device)
+        self.mean.copy_(known.mean(0))
+        self.deviation.copy_(known.std(0, correction=0).clamp(min=1e-3))
+
+    def target(self, c: Tensor) -> Tensor:
+        """What is to be read of conditions (B, 5): (B, 4)."""
+        return (c[:, list(self.COLUMNS)] - self.mean) / self.deviation
+
+    def forward(self, z: Tensor) -> Tensor:
+        found: Tensor = self.layers(z)
+        return found
+
+
 def scaled(count: int, width: float) -> int:
     """So many channels or units at a width."""
     return max(1, round(count * width))

@@ -257,16 +257,20 @@ def _rebuilt(trained: Trained, images: Array) -> dict[str, float]:
 
     nets, device = trained.nets, trained.device
     rng = torch.Generator(device).manual_seed(trained.seed)
-    pairs, means, drawn = [], [], []
-    with torch.no_grad():
+    means: list[torch.Tensor] = []
+    drawn: list[torch.Tensor] = []
+
+    def pairs() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for batch in batches(images, device):
             mean, _ = encode(nets, batch["x"])
-            pairs.append((batch["x"].cpu(), decode(nets, mean).cpu()))
             means.append(mean.cpu())
             drawn.append(codes(nets, batch["x"], rng).cpu())
-        z = torch.cat(drawn)[:MMD_CODES]
-        prior = torch.randn(z.shape, generator=torch.Generator().manual_seed(trained.seed))
-    rebuilt = m.reconstruction.measure(pairs)
+            yield batch["x"], decode(nets, mean)
+
+    with torch.no_grad():
+        rebuilt = m.reconstruction.measure(pairs())
+    z = torch.cat(drawn)[:MMD_CODES]
+    prior = torch.randn(z.shape, generator=torch.Generator().manual_seed(trained.seed))
     return {
         "mse": rebuilt.mse,
         "psnr": rebuilt.psnr,

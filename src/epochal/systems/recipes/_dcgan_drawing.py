@@ -140,11 +140,10 @@ def neighbours(samples: Array, train: Array, k: int = 5) -> ImageGrid:
     import numpy as np
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    x = torch.from_numpy(samples).to(device).flatten(1).float()
+    x = torch.from_numpy(samples).flatten(1).float()
     squares = []
     for start in range(0, len(train), CHUNK):  # as floats all of them would fill gigabytes
-        y = torch.from_numpy(train[start : start + CHUNK]).to(device).flatten(1).float()
+        y = torch.from_numpy(train[start : start + CHUNK]).flatten(1).float()
         squares.append(torch.cdist(x, y).square())
     distances = torch.cat(squares, 1).div(x.shape[1]).sqrt()
     near = distances.topk(min(k, len(train)), largest=False)

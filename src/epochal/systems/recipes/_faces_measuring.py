@@ -208,11 +208,12 @@ def _errors(measured: Array, wanted: Array, prefix: str) -> dict[str, float]:
     return numbers
 
 
-def measured_conditions(helpers: Mapping[str, Trained], images: Array) -> Array:
-    """Conditions (n, 5) of images (n, 120, 120, 3) uint8, measured by the networks of face-conditions."""
+def measured_conditions(helpers: Mapping[str, Trained], images: Array, rows: Array | None = None) -> Array:
+    """Conditions (n, 5) of images (n, 120, 120, 3) uint8, or of some rows, measured by the networks of
+    face-conditions."""
     from epochal.systems.recipes.face_conditions import conditions_of
 
-    found: Array = conditions_of(helpers[INSTRUMENT], images)
+    found: Array = conditions_of(helpers[INSTRUMENT], images, rows)
     return found
 
 

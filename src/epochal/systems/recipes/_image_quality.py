@@ -7,7 +7,7 @@ def evaluate(trained, split):
     real, other, what = image_quality.real_images(found, split)
     eye = image_quality.extractor(trained)
     q = quality(real, batches_of_samples(), eye, other_real=other)   # epochal.evidence.metrics.image_quality
-    return {…, **q.metrics()}                                         # or image_quality.measured(…) for all of it
+    return {…, **q.metrics(), "measured_on": f"{q.measured_on} ({what})"}
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any
 from epochal.training.task import ImageGrid, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from epochal.evidence.metrics.extractor import Extractor
     from epochal.settings.common import DataSettings
     from epochal.systems.data import Dataset
@@ -30,64 +28,60 @@ SAMPLES = 10_000
 LEAST = 4
 """Real images below which nothing can be measured (`image_quality.profile`)."""
 
+BY = (EXTRACTOR, "measured_on")
+"""What two numbers must share to be compared: the network, and which and how many images."""
+
 METRICS = (
     Metric(
         "fd",
         "lower",
         "FD-image-features: Fréchet distance of features of samples and real images",
-        by=EXTRACTOR,
+        by=BY,
     ),
     Metric(
         "kid",
         "lower",
         "kernel distance (unbiased MMD², cubic) of the same features; 0: no difference",
-        by=EXTRACTOR,
+        by=BY,
     ),
-    Metric(
-        "precision", "higher", "share of samples among real images (3 neighbours)", margin=0.01, by=EXTRACTOR
-    ),
-    Metric(
-        "recall", "higher", "share of real images among samples (3 neighbours)", margin=0.01, by=EXTRACTOR
-    ),
+    Metric("precision", "higher", "share of samples among real images (3 neighbours)", margin=0.01, by=BY),
+    Metric("recall", "higher", "share of real images among samples (3 neighbours)", margin=0.01, by=BY),
     Metric(
         "density",
         "higher",
         "how densely real images lie where samples do (5 neighbours)",
         margin=0.02,
-        by=EXTRACTOR,
+        by=BY,
     ),
     Metric(
         "coverage",
         "higher",
         "share of real images with a sample nearby (5 neighbours)",
         margin=0.01,
-        by=EXTRACTOR,
+        by=BY,
     ),
-    Metric("swd", "lower", "sliced Wasserstein distance of pyramid patches, x 1,000, without a network"),
+    Metric(
+        "swd",
+        "lower",
+        "sliced Wasserstein distance of pyramid patches, x 1,000, without a network",
+        by=("measured_on",),
+    ),
+    Metric("fid", "lower", "FID: Fréchet distance of Inception's features", by=("inception", "measured_on")),
 )
 
 
-def needs(
-    chosen: DataSettings, wanted: str = "mnist", *, halvings: int = 0, epochs: int | None = None
-) -> dict[str, tuple[str, dict[str, Any]]]:
-    """`Recipe.needs` of a recipe that measures image quality.
+def needs(chosen: DataSettings, wanted: str = "mnist") -> dict[str, tuple[str, dict[str, Any]]]:
+    """`Recipe.needs` of a recipe that measures image quality: an extractor, trained for 3 epochs on digits, else 10.
 
     Args:
         chosen: the recipe's `settings.data`.
         wanted: the source that the recipe is written for.
-        halvings: see `image_features.Net`: 1 for images of about 64 pixels, 2 for about 120.
-        epochs: of the extractor's training; by default 3 for digits, 10 for other images.
     """
     from epochal.systems import data
 
     source = data.resolve(chosen.source, chosen.dir, wanted=wanted)
     grey = source in ("mnist", "fashion-mnist", "glyphs")
-    patch = {
-        "data.source": source,
-        "data.dir": chosen.dir,
-        "net.halvings": halvings,
-        "epochs": epochs or (3 if grey else 10),
-    }
+    patch = {"data.source": source, "data.dir": chosen.dir, "epochs": 3 if grey else 10}
     return {EXTRACTOR: ("image-features", patch)}
 
 
@@ -103,10 +97,11 @@ def real_images(found: Dataset, split: str, n: int = SAMPLES) -> tuple[Array, Ar
     """Real images to compare samples with, others for the floor, and what they are in words.
 
     Up to n of the split, beside training images drawn without replacement. A test split of fewer than n images gives
-    way to training images, where 2n of them are there: few real images make every measure worse than it is.
+    way to training images, where 2n of them are there: few real images make every measure worse than it is. The others
+    come in random order: the first of them, of which the floor takes as many as there are samples, stand for all.
 
     Raises:
-        UsageError: the run has too few training images to measure anything.
+        UsageError: the run has too few images to measure anything.
     """
     import numpy as np
 
@@ -120,33 +115,18 @@ def real_images(found: Dataset, split: str, n: int = SAMPLES) -> tuple[Array, Ar
         )
     rng = np.random.default_rng(0)
     of = found.splits[split]["images"]
+    if len(of) < LEAST:
+        raise UsageError(
+            f"{len(of)} {split} image{'s' * (len(of) != 1)} are too few to measure how good samples are.",
+            hint=f"At least {LEAST} are needed.",
+        )
     if split == "train" or len(of) < n <= len(pool) // 2:
         order = rng.permutation(len(pool))
         half = min(n, len(pool) // 2)
-        chosen, others = np.sort(order[:half]), np.sort(order[half : 2 * half])
-        return pool[chosen], pool[others], f"real: {half:,} training images; floor: {half:,} other ones"
-    others = np.sort(rng.permutation(len(pool))[:n])
+        chosen, others = np.sort(order[:half]), order[half : 2 * half]
+        return pool[chosen], pool[others], "real: training images; floor: other ones"
     real = of[:n]
-    return real, pool[others], f"real: {len(real):,} {split} images; floor: {len(others):,} training images"
-
-
-def measured(
-    trained: Trained, found: Dataset, split: str, samples: Iterable[Any], n: int = SAMPLES
-) -> dict[str, float | str]:
-    """All the METRICS, `extractor` and `measured_on`, of batches of samples.
-
-    Args:
-        trained: with the helper that `needs` asked for.
-        found: the data that was trained on.
-        split: whose images are compared with (`real_images`).
-        samples: batches of n generated images: uint8 (b, H, W[, 3]) or floats (b, C, H, W) in [0, 1].
-        n: how many.
-    """
-    from epochal.evidence.metrics.image_quality import quality
-
-    real, others, what = real_images(found, split, n)
-    read = quality(real, samples, extractor(trained), other_real=others)
-    return {**read.metrics(), "measured_on": f"{read.measured_on} ({what})"}
+    return real, pool[rng.permutation(len(pool))[:n]], f"real: {split} images; floor: training images"
 
 
 def copies(trained: Trained, found: Dataset, samples: Any, k: int = 5) -> ImageGrid:

@@ -12,7 +12,7 @@ from epochal.systems.recipes import _autoencoders as shared
 from epochal.training.task import Curves, ImageGrid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import torch
 
@@ -25,7 +25,7 @@ COMPONENTS = 10
 """Of the mixture, as Chadebec et al. 2022 ("Pythae") fit it."""
 
 FITTED = 20_000
-"""Training codes that the mixture is fitted to, the first in stored order: more move its densities very little."""
+"""Training codes that the mixture is fitted to, the first in stored order."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Request:
     seed: Annotated[int, Interval(0)] = 0
     """Seed of the codes, and of which test images are interpolated."""
     components: Annotated[int, Interval(1, 1000)] = COMPONENTS
-    """Gaussians of the mixture."""
+    """Gaussians of the mixture, at most one for ten training images."""
     steps: Annotated[int, Interval(2, 100)] = 10
     """Pictures of an interpolation, both ends included."""
     item: Annotated[int, Interval(0)] = 0
     """Which test image is varied, counted from 0."""
     spread: Annotated[float, Interval(0)] | None = None
-    """Noise around the varied code: of q(z|x) its standard deviations (1), else of all test codes (0.3)."""
+    """Noise around the varied code: of q(z|x) its standard deviations (1), else of test codes (0.3)."""
 
 
 def generate(trained: Trained, request: Request) -> ImageGrid:
@@ -59,9 +59,9 @@ def generate(trained: Trained, request: Request) -> ImageGrid:
     rng = torch.Generator(trained.device).manual_seed(request.seed)
     found = shared.read(trained.settings) if request.sampler == "mixture" else None
     codes = sampler(request.sampler, trained, found, components=request.components, seed=request.seed)
-    whence = "N(0, I)" if found is None else f"a mixture of {request.components} Gaussians"
-    with torch.no_grad():
-        images = pictures(shared.decode(trained.nets, codes(request.n, rng)))
+    parts = range(0, request.n, shared.CHUNK)
+    images = decoded(trained.nets, (codes(min(shared.CHUNK, request.n - start), rng) for start in parts))
+    whence = "N(0, I)" if found is None else "a mixture of Gaussians fitted to the training codes"
     return grid(images, f"{request.n} image{'s' * (request.n > 1)} decoded from {whence}")
 
 
@@ -108,7 +108,9 @@ def mixture(codes: Array, components: int, seed: int) -> Sampler:
     def draw(n: int, rng: torch.Generator) -> torch.Tensor:
         of = torch.multinomial(weights.to(rng.device), n, replacement=True, generator=rng)
         noise = torch.randn(n, means.shape[1], device=rng.device, generator=rng)
-        moved = torch.einsum("nij,nj->ni", factors.to(rng.device)[of], noise)
+        moved = torch.empty_like(noise)
+        for component, factor in enumerate(factors.to(rng.device)):
+            moved[of == component] = noise[of == component] @ factor.T
         return means.to(rng.device)[of] + moved
 
     return draw
@@ -150,6 +152,15 @@ def pictures(x: torch.Tensor) -> Array:
     return found[..., 0] if found.shape[-1] == 1 else found
 
 
+def decoded(nets: Nets, codes: Iterable[torch.Tensor]) -> Array:
+    """Pictures of codes that come in parts, each (b, latent): so much is in memory at once, whatever was asked for."""
+    import numpy as np
+    import torch
+
+    with torch.no_grad():
+        return np.concatenate([pictures(shared.decode(nets, part)) for part in codes])
+
+
 def grid(images: Array, title: str) -> ImageGrid:
     """Images (n, …) in rows of eight or more."""
     import numpy as np
@@ -174,12 +185,12 @@ def interpolations(trained: Trained, found: Dataset, rows: int, steps: int, seed
 
     images = found.splits["test"]["images"]
     ends = np.random.default_rng(seed).integers(0, len(images), 2 * rows)
-    (batch,) = shared.batches(images[ends], trained.device, chunk=2 * rows)
     along = torch.linspace(0, 1, steps, device=trained.device)[None, :, None]
     with torch.no_grad():
-        z, _ = shared.encode(trained.nets, batch["x"])
-        between = (1 - along) * z[:rows, None] + along * z[rows:, None]  # (rows, steps, latent)
-        cells = pictures(shared.decode(trained.nets, between.flatten(0, 1)))
+        parts = shared.batches(images[ends], trained.device)
+        z = torch.cat([shared.encode(trained.nets, part["x"])[0] for part in parts])
+    between = (1 - along) * z[:rows, None] + along * z[rows:, None]  # (rows, steps, latent)
+    cells = decoded(trained.nets, between.flatten(0, 1).split(shared.CHUNK))
     return ImageGrid(
         cells.reshape(rows, steps, *cells.shape[1:]),
         title=f"From one test image to another in {steps} steps along a line of codes",
@@ -204,12 +215,13 @@ def _variations(trained: Trained, request: Request) -> ImageGrid:
         if log_variance is None:
             few = next(shared.batches(images, trained.device, chunk=2000))
             deviation = shared.encode(trained.nets, few["x"])[0].std(0, correction=0)
-            spread, whose = 0.3 if request.spread is None else request.spread, "all test codes"
+            whose = f"{len(few['x']):,} test codes"
+            spread = 0.3 if request.spread is None else request.spread
         else:
             deviation = (log_variance / 2).exp()
             spread, whose = 1.0 if request.spread is None else request.spread, "its posterior"
         noise = torch.randn(request.n, mean.shape[1], device=trained.device, generator=rng)
-        varied = pictures(shared.decode(trained.nets, mean + spread * deviation * noise))
+    varied = decoded(trained.nets, (mean + spread * deviation * noise).split(shared.CHUNK))
     times = f"{request.n} time{'s' * (request.n > 1)}"
     return grid(
         np.concatenate([images[request.item][None], varied]),

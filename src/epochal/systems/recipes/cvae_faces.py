@@ -67,6 +67,9 @@ class Loss:
     """First epochs with that weight."""
     kl_fall: Annotated[int, Interval(1)] = 1
     """Epochs after them in which it falls to 1, by the same factor each."""
+    independence: Annotated[float, Interval(0)] = 0.0
+    """Weight λ of what an adversary reads of the conditions off the code (Lample et al. 2017), a sum over conditions of
+    at most 1 each; 0: there is none."""
     l2: Annotated[float, Interval(0)] = 0.001
     """Weight of the sum of squares of all convolution kernels."""
 
@@ -90,6 +93,16 @@ class Optim:
 
 
 @dataclass(frozen=True)
+class Adversary:
+    """The network that reads the conditions off a code, where `loss.independence` asks for one."""
+
+    hidden: Annotated[int, Interval(1)] = 256
+    """Units of its two hidden layers."""
+    lr: Annotated[float, Interval(0, open_low=True)] = 1e-3
+    """Learning rate of its Adam."""
+
+
+@dataclass(frozen=True)
 class Settings(RecipeSettings):
     """Everything that can be set."""
 
@@ -98,6 +111,7 @@ class Settings(RecipeSettings):
     net: Net = field(default_factory=Net)
     loss: Loss = field(default_factory=Loss)
     optim: Optim = field(default_factory=Optim)
+    adversary: Adversary = field(default_factory=Adversary)
 
 
 VERSIONS = (
@@ -145,14 +159,15 @@ VERSIONS = (
     Version(
         "recommended",
         parent="sum-mse",
-        change="W = 432,000 (β = 0.1), but β = 86.4 for three epochs, from which it falls by the eighth, so that the "
-        "code does not repeat the conditions; no dropout; rate 1e-3, warmed up and falling, gradients clipped; half "
-        "the width",
+        change="W = 432,000 (β = 0.1), but β = 86.4 for three epochs, from which it falls by the eighth, and an adversary "
+        "that reads conditions off the code, so that the code does not repeat them; no dropout; rate 1e-3, warmed up "
+        "and falling, gradients clipped; half the width",
         patch={
             "loss.weight": 432_000.0,
             "loss.kl_from": 864.0,
             "loss.kl_constant": 3,
             "loss.kl_fall": 5,
+            "loss.independence": 300.0,
             "net.dropout": 0.0,
             "net.width": 0.5,
             "optim.lr": 1e-3,
@@ -170,11 +185,14 @@ def nets(settings: Settings) -> dict[str, Any]:
     from epochal.systems.nets import cvae_faces
 
     net = settings.net
-    return {
+    found: dict[str, Any] = {
         "condition": cvae_faces.Condition(),
         "encoder": cvae_faces.Encoder(net.latent, net.dropout, bounded=net.bounded, width=net.width),
         "decoder": cvae_faces.Decoder(net.latent, net.dropout, side_path=net.side_path, width=net.width),
     }
+    if settings.loss.independence:
+        found["adversary"] = cvae_faces.Adversary(net.latent, settings.adversary.hidden)
+    return found
 
 
 def parameter_counts(settings: Settings) -> dict[str, int]:
@@ -227,19 +245,31 @@ def build(settings: Settings, nets: Nets, helpers: Mapping[str, Trained] | None 
 
     found = read(settings)
     train, test = (columns_of(found, split, helpers or {}) for split in ("train", "test"))
-    nets["condition"].fit(torch.from_numpy(train["conditions"]))
+    adversarial = settings.loss.independence > 0
+    for learns in ("condition", *(["adversary"] if adversarial else [])):
+        nets[learns].fit(torch.from_numpy(train["conditions"]))
 
     def prepare(batch: Batch) -> Batch:
         return Batch(x=drawing.pixels(batch["images"]), c=batch["conditions"])
 
     def loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Any, Mapping[str, Any]]:
         mean, log_variance = nets["encoder"](batch["x"], batch["c"])
-        y = nets["decoder"](vae.sample(mean, log_variance, rng), batch["c"])
+        z = vae.sample(mean, log_variance, rng)
+        y = nets["decoder"](z, batch["c"])
         mse = (batch["x"] - y).square().mean()
         kl = vae.gaussian_kl(mean, log_variance).mean()
         reconstruction = settings.loss.weight * mse
         total = reconstruction + kl_weight(settings, batch.epoch) * kl
-        return total, {"reconstruction": reconstruction, "kl": kl, "mse": mse}
+        parts = {"reconstruction": reconstruction, "kl": kl, "mse": mse}
+        if adversarial:
+            parts["told"] = nets["adversary"](z).square().sum(1).mean()
+            total = total + settings.loss.independence * parts["told"]
+            batch["z"] = z.detach()  # the adversary's phase reads the same codes
+        return total, parts
+
+    def adversary(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Any, Mapping[str, Any]]:
+        wanted = nets["adversary"].target(batch["c"])
+        return (nets["adversary"](batch["z"]) - wanted).square().sum(1).mean(), {}
 
     part, _ = parts_of(len(test["conditions"]))
     watched = Batch({name: torch.from_numpy(test[name][part].copy()) for name in ("images", "conditions")})
@@ -250,22 +280,33 @@ def build(settings: Settings, nets: Nets, helpers: Mapping[str, Trained] | None 
     def sample(nets: Nets, rng: torch.Generator) -> ImageGrid:
         return drawing.moved_grid(nets, rng, columns=5)
 
+    phases = [
+        Phase(
+            name="cvae",
+            trains=("encoder", "decoder"),
+            loss=loss,
+            l2=settings.loss.l2,
+            optimiser=Optimiser(
+                "adam", lr=settings.optim.lr, eps=settings.optim.eps, schedule=schedule(settings)
+            ),
+            definition=definition(settings),
+        )
+    ]
+    if adversarial:
+        phases.append(
+            Phase(
+                name="adversary",
+                trains=("adversary",),
+                loss=adversary,
+                optimiser=Optimiser("adam", lr=settings.adversary.lr),
+                definition="mean over images of the sum over conditions of (standardised c - a(z))²",
+            )
+        )
     return Task(
         train={name: train[name] for name in ("images", "conditions")},
         batch_size=settings.batch_size,
         prepare=prepare,
-        phases=[
-            Phase(
-                name="cvae",
-                trains=("encoder", "decoder"),
-                loss=loss,
-                l2=settings.loss.l2,
-                optimiser=Optimiser(
-                    "adam", lr=settings.optim.lr, eps=settings.optim.eps, schedule=schedule(settings)
-                ),
-                definition=definition(settings),
-            )
-        ],
+        phases=phases,
         validate=validate,
         keep_best=Metric("loss", "lower", "W·mse + KL on the watched images"),
         sample=sample,
@@ -315,15 +356,17 @@ def kl_weight(settings: Settings, epoch: int) -> float:
 
 def definition(settings: Settings) -> str:
     """The loss as a formula; runs whose formulas differ are not compared by loss."""
-    wanted, k = settings.loss, ""
+    wanted, k, told = settings.loss, "", ""
     if wanted.kl_from > 1:
         k = (
             f"; the KL times {measuring.told(wanted.kl_from)} in the first epochs ({wanted.kl_constant}), falling to 1 "
             f"within {wanted.kl_fall}"
         )
+    if wanted.independence:
+        told = f" + {measuring.told(wanted.independence)}·sum over 4 conditions of a(z)², a the adversary"
     return (
         "mean over images of W·mean over 43,200 values of (x - y)² + KL(q(z|x,c) ‖ N(0, I)), "
-        f"W = {measuring.told(wanted.weight)} (β = 43,200 / W = {measuring.told(beta(settings))}){k}"
+        f"W = {measuring.told(wanted.weight)} (β = 43,200 / W = {measuring.told(beta(settings))}){k}{told}"
     )
 
 
@@ -356,13 +399,19 @@ def watch(settings: Settings, nets: Nets, watched: Batch, rng: torch.Generator) 
 # --------------------------------------------------------------------------------------------------
 
 WANTED = "faces-folder"
+BLUR = 2.0
+"""Pixels: the largest standard deviation by which the images are blurred that the instrument learns from."""
 
 
 def needs(settings: Settings) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Conditions of generated faces are measured by networks trained on the labels of the same images."""
-    return {
-        INSTRUMENT: ("face-conditions", {"data.source": settings.data.source, "data.dir": settings.data.dir})
-    }
+    """Conditions of generated faces are measured by networks trained on the labels of the same images, blurred more or
+    less: those that saw sharp ones only would measure the blur of generated faces."""
+    from epochal.systems import data
+
+    chosen = settings.data
+    source = data.resolve(chosen.source, chosen.dir, wanted=WANTED)
+    patch = {"data.source": source, "data.dir": chosen.dir, "augment.blur": BLUR}
+    return {INSTRUMENT: ("face-conditions", patch)}
 
 
 def needs_to_train(settings: Settings) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -402,7 +451,7 @@ def columns_of(found: Dataset, split: str, helpers: Mapping[str, Trained]) -> di
                 f"{len(rows):,} of {len(given):,} {split} images of {found.name} lack a condition.",
                 hint="Label them all, or train by `epochal run`, which lets face-conditions fill them in.",
             )
-        measured = measuring.measured_conditions(helpers, images[rows])
+        measured = measuring.measured_conditions(helpers, images, rows)
         given[rows] = np.where(np.isnan(given[rows]), measured, given[rows])
     if "predicted" in found.splits[split]:
         labels = np.where(found.splits[split]["predicted"], np.float32("nan"), labels)

@@ -93,8 +93,8 @@ class Optim:
     eps: Annotated[float, Interval(0, open_low=True)] = 1e-7
     """Adam's epsilon (Keras' default; torch's is 1e-8)."""
     ema: Annotated[float, Interval(0, 1, open_high=True)] = 0.0
-    """Decay a step of the averaged generator that then draws all samples (Yazıcı et al. 2019), warmed up: no step
-    before the last ninth of those done counts much; 0: none. Its batch norms are measured anew when it draws."""
+    """Decay a step of the averaged generator that then draws all samples (Yazıcı et al. 2019); at first it looks back
+    over a ninth of the steps done; 0: none. Its batch norms are measured anew when it draws."""
 
 
 @dataclass(frozen=True)

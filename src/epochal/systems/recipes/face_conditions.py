@@ -65,6 +65,15 @@ class Net:
 
 
 @dataclass(frozen=True)
+class Augment:
+    """Random changes of the training images."""
+
+    blur: Annotated[float, Interval(0, 10)] = 0.0
+    """Every image is blurred by a Gaussian of up to so many pixels' standard deviation. Networks that saw sharp images
+    only misread blurred ones, such as a conditional VAE draws."""
+
+
+@dataclass(frozen=True)
 class Optim:
     """Adam; a network's learning rate falls where its validation loss no longer does."""
 
@@ -84,6 +93,7 @@ class Settings(common.RecipeSettings):
     """Passes over the training data at most; `stop.patience` ends the training earlier."""
     data: DataSettings = field(default_factory=DataSettings)
     net: Net = field(default_factory=Net)
+    augment: Augment = field(default_factory=Augment)
     optim: Optim = field(default_factory=Optim)
     stop: common.StopSettings = field(default_factory=lambda: common.StopSettings(patience=8))
 
@@ -169,7 +179,7 @@ def build(settings: Settings, nets: Nets) -> Task:
             Phase(
                 name=what,
                 trains=(what,),
-                loss=sex_loss if what == "sex" else condition_loss(what),
+                loss=sex_loss(settings) if what == "sex" else condition_loss(what, settings),
                 optimiser=Optimiser(
                     "adam",
                     lr=settings.optim.lr,
@@ -222,14 +232,27 @@ def sex_errors(logits: Any, wanted: Any) -> Any:
     return -(wanted.nan_to_num() * logits.log_softmax(1)).sum(1)
 
 
-def sex_loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Any, Mapping[str, Any]]:
+def seen(settings: Settings, batch: Batch, rng: torch.Generator) -> Any:
+    """The images as the networks are shown them: changed once, for all four."""
+    from epochal.systems.data import augment
+
+    if "seen" not in batch:
+        batch["seen"] = augment.blur(batch["x"], rng, settings.augment.blur)
+    return batch["seen"]
+
+
+def sex_loss(settings: Settings) -> LossFunction:
     """Cross-entropy; leaves what the network reads in the batch, for the other three."""
-    logits, wanted = nets["sex"](batch["x"]), batch["conditions"][:, :2]
-    batch["sex"] = logits.detach().softmax(1)
-    return mean_of_labelled(sex_errors(logits, wanted), ~wanted.isnan().any(1)), {}
+
+    def loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Any, Mapping[str, Any]]:
+        logits, wanted = nets["sex"](seen(settings, batch, rng)), batch["conditions"][:, :2]
+        batch["sex"] = logits.detach().softmax(1)
+        return mean_of_labelled(sex_errors(logits, wanted), ~wanted.isnan().any(1)), {}
+
+    return loss
 
 
-def condition_loss(what: str) -> LossFunction:
+def condition_loss(what: str, settings: Settings) -> LossFunction:
     """Mean squared error of one condition."""
 
     def loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Any, Mapping[str, Any]]:
@@ -238,7 +261,7 @@ def condition_loss(what: str) -> LossFunction:
         # Without any label of the sex its network is not trained, and nobody left its answer here.
         sex = known.where(~known.isnan(), batch["sex"] if "sex" in batch else nets["sex"].labels.mean)
         wanted = conditions[:, PLACES[what]][:, 0]
-        errors = (nets[what](batch["x"], sex) - wanted.nan_to_num()).square()
+        errors = (nets[what](seen(settings, batch, rng), sex) - wanted.nan_to_num()).square()
         return mean_of_labelled(errors, ~wanted.isnan()), {}
 
     return loss
@@ -299,10 +322,11 @@ def batches(columns: Mapping[str, Array], device: Any) -> Iterator[Batch]:
         yield prepare(Batch({name: tensor.to(device) for name, tensor in part.items()}))
 
 
-def conditions_of(trained: Trained, images: Array) -> Array:
+def conditions_of(trained: Trained, images: Array, rows: Array | None = None) -> Array:
     """Conditions (n, 5) float32 of faces (n, 120, 120, 3) uint8: p(male), p(female), hair darkness, mouth, eyes.
 
-    0.5 where the run's faces had no label of a condition.
+    0.5 where the run's faces had no label of a condition. With `rows` only these, of which few are read at a time: the
+    images may be a file.
 
     Raises:
         ValueError: images of another shape or type.
@@ -314,10 +338,13 @@ def conditions_of(trained: Trained, images: Array) -> Array:
         raise ValueError(
             f"images must be uint8 of shape (n, 120, 120, 3), but got {images.dtype} {images.shape}"
         )
-    nothing = np.zeros((len(images), 5), np.float32)
-    read = [nothing[:0]]
+    rows = np.arange(len(images)) if rows is None else rows
+    read = [np.zeros((0, 5), np.float32)]
     with torch.no_grad():
-        for batch in batches({"images": images, "conditions": nothing}, trained.device):
+        for start in range(0, len(rows), CHUNK):
+            some = images[rows[start : start + CHUNK]]
+            columns = {"images": some, "conditions": np.zeros((len(some), 5), np.float32)}
+            (batch,) = batches(columns, trained.device)
             read.append(answers(trained.nets, batch["x"])[0].float().cpu().numpy())
     return np.concatenate(read)
 
@@ -481,7 +508,7 @@ def predict(trained: Trained, path: Path, out: Path) -> dict[str, Any]:
     lacking = np.isnan(table.conditions) | table.predicted
     rows = np.flatnonzero(lacking[found.order].any(axis=1))
     answers = np.full((len(table.rows), 5), np.nan, np.float32)
-    answers[found.order[rows]] = conditions_of(trained, found.images[rows])
+    answers[found.order[rows]] = conditions_of(trained, found.images, rows)
     for what, place in PLACES.items():
         if not trained.nets[what].labels.count:
             answers[:, place] = np.nan  # nothing was learnt: the cells stay empty

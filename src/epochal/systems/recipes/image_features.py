@@ -1,8 +1,7 @@
 """image-features: the classifier through whose eyes generated images are compared with real ones.
 
 Its pooled last activations are the features that FD, KID, precision and recall are measured on where no Inception
-weights are at hand. It is trained on the labels of the data at hand (of faces: on their conditions), then frozen, and
-known by the hash of its weights.
+weights are at hand. It is trained on the labels of the data at hand, then frozen, and known by the hash of its weights.
 """
 
 from __future__ import annotations
@@ -17,17 +16,18 @@ from epochal.training.schedules import one_cycle
 from epochal.training.task import Batch, Metric, Optimiser, Phase, Recipe, Task, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     import torch
 
     from epochal.systems.data import Dataset
-    from epochal.training.task import LossFunction, Nets, Trained
+    from epochal.training.task import Nets, Trained
 
 NET = "classifier"
+LABELLED = ("mnist", "cifar10")
+"""Sources whose kind of data has one class an image."""
 FITTED = 5000
 """Training images that mean and deviation of the channels are taken from."""
-CONDITION_LOSS = "mean over labelled conditions of (sigmoid(output) - condition)²"
 
 
 @dataclass(frozen=True)
@@ -64,31 +64,38 @@ class Settings(RecipeSettings):
 
 
 def nets(settings: Settings) -> dict[str, Any]:
-    """The classifier; how many outputs it has is the catalogue's word on the source."""
+    """The classifier; how many outputs it has is the catalogue's word on the source.
+
+    Raises:
+        UsageError: a source without classes.
+    """
+    from epochal.errors import UsageError
     from epochal.systems import data
     from epochal.systems.data.catalogue import SOURCES
-    from epochal.systems.data.faces import CONDITIONS
-    from epochal.systems.data.faces import KIND as FACES
     from epochal.systems.nets.feature_classifier import FeatureClassifier
 
     source = SOURCES[data.resolve(settings.data.source, settings.data.dir)]
-    outputs = len(CONDITIONS) if source.kind == FACES else len(source.classes)
-    return {NET: FeatureClassifier(outputs, settings.net.width, settings.net.halvings)}
+    kinds = {SOURCES[name].kind for name in LABELLED}
+    if source.kind not in kinds:
+        fitting = ", ".join(name for name, one in SOURCES.items() if one.kind in kinds)
+        raise UsageError(
+            f"The data source {source.name!r} has no classes of images, from which features are learned.",
+            hint=f"Choose one of {fitting}.",
+        )
+    return {NET: FeatureClassifier(len(source.classes), settings.net.width, settings.net.halvings)}
 
 
 def prepare(batch: Batch) -> Batch:
-    """Images (B, H, W[, 3]) uint8 → x (B, 1 or 3, H, W) in [0, 1]; conditions stay as they are."""
+    """Images (B, H, W[, 3]) uint8 → x (B, 1 or 3, H, W) in [0, 1], and their labels."""
     images = batch["images"]
     x = images[:, None] if images.dim() == 3 else images.permute(0, 3, 1, 2)
-    rest = {"labels": batch["labels"].long()} if "labels" in batch else {"conditions": batch["conditions"]}
-    return Batch(x=x.float().div_(255), **rest)
+    return Batch(x=x.float().div_(255), labels=batch["labels"].long())
 
 
 def build(settings: Settings, nets: Nets) -> Task:
     """Reads the images and says how to train."""
     found = read(settings)
     train = found.splits["train"]
-    labelled = "labels" in train
     nets[NET].fit(train["images"][:FITTED])
     colour = train["images"].ndim == 4
     steps = classifier.total_steps(settings, len(train["images"]))
@@ -100,14 +107,14 @@ def build(settings: Settings, nets: Nets) -> Task:
         return augment.flip(x, rng) if colour else x  # digits do not mirror
 
     return Task(
-        train={name: train[name] for name in ("images", "labels" if labelled else "conditions")},
+        train={name: train[name] for name in ("images", "labels")},
         batch_size=settings.batch_size,
         prepare=prepare,
         phases=[
             Phase(
                 name=NET,
                 trains=(NET,),
-                loss=classifier.loss(NET, augment=change) if labelled else condition_loss(change),
+                loss=classifier.loss(NET, augment=change),
                 optimiser=Optimiser(
                     "sgd",
                     lr=settings.optim.lr,
@@ -117,10 +124,10 @@ def build(settings: Settings, nets: Nets) -> Task:
                     decay_on=lambda name, shape: len(shape) > 1,
                     schedule=one_cycle(steps),
                 ),
-                definition=classifier.definition() if labelled else CONDITION_LOSS,
+                definition=classifier.definition(),
             )
         ],
-        validate=classifier.validate(NET, found.splits.get("validation"), prepare) if labelled else None,
+        validate=classifier.validate(NET, found.splits.get("validation"), prepare),
         data=classifier.about(found),
     )
 
@@ -133,39 +140,9 @@ def read(settings: Settings) -> Dataset:
     return data.load(chosen.source, folder=chosen.dir, limit=chosen.limit, hold_out=chosen.hold_out)
 
 
-def condition_loss(change: Callable[[Any, Any], Any]) -> LossFunction:
-    """The loss on images with conditions (B, 5) in [0, 1], NaN where not labelled."""
-
-    def loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Any, Mapping[str, Any]]:
-        wanted = batch["conditions"]
-        known = wanted.isfinite()
-        miss = nets[NET](change(batch["x"], rng)).sigmoid() - wanted.nan_to_num()
-        return miss.square().mul(known).sum() / known.sum().clamp_min(1), {}
-
-    return loss
-
-
 def evaluate(trained: Trained, split: str) -> Mapping[str, float]:
-    """Of classes accuracy with its interval, likelihood and calibration; of conditions the squared error."""
-    found = read(trained.settings)
-    columns = classifier.split_of(found, split)
-    if "labels" in columns:
-        return classifier.evaluate(trained, NET, found, split, prepare)
-    import numpy as np
-    import torch
-
-    squares = []
-    for start in range(0, len(columns["conditions"]), classifier.CHUNK):
-        part = {name: columns[name][start : start + classifier.CHUNK] for name in ("images", "conditions")}
-        batch = prepare(Batch({name: torch.tensor(c, device=trained.device) for name, c in part.items()}))
-        with torch.no_grad():
-            miss = trained.nets[NET](batch["x"]).sigmoid() - batch["conditions"]
-        squares.append(miss.square().double().cpu().numpy())
-    wanted = np.asarray(columns["conditions"], dtype=np.float64)
-    return {
-        "mse": float(np.nanmean(np.concatenate(squares))),
-        "mse_of_mean": float(np.nanmean(np.nanvar(wanted, 0))),
-    }
+    """Accuracy with its interval, likelihood and calibration."""
+    return classifier.evaluate(trained, NET, read(trained.settings), split, prepare)
 
 
 RECIPE = Recipe(
@@ -175,12 +152,9 @@ RECIPE = Recipe(
     versions=(Version("v1", change="a stem and three stages of strided and residual 3x3 convolutions"),),
     nets=nets,
     build=build,
-    metrics=(
-        Metric("accuracy", "higher", "share of test images read right", margin=0.002),
-        Metric("mse", "lower", "mean squared error of the conditions of faces", margin=0.001),
-    ),
+    metrics=(Metric("accuracy", "higher", "share of test images read right", margin=0.002),),
     evaluate=evaluate,
     data="MNIST, CIFAR-10 or whatever has labels; drawn glyphs offline",
-    sources=("mnist", "cifar10"),
+    sources=LABELLED,
     minutes=2.0,
 )

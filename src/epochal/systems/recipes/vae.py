@@ -73,7 +73,7 @@ VERSIONS = (
             "epochs": 300,
         },
         reported={"nll": 89.9},
-        source="published, 200 importance samples",
+        source="a published table without its network, 200 importance samples",
     ),
     Version(
         "iwae",

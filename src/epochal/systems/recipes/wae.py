@@ -30,8 +30,7 @@ class Loss:
     regulariser: Literal["mmd", "gan"] = "mmd"
     """A kernel distance of the codes from samples of the prior, or a discriminator of the two."""
     weight: Annotated[float, Interval(0)] = 200.0
-    """λ of that term. The authors' program weighs it 10 (MNIST) beside 0.05 times the squared error: 200 here. With
-    an adversary 200 draws all codes to one point."""
+    """λ of that term. The authors' program weighs it 10 (MNIST) beside 0.05 times the squared error: 200 here."""
 
 
 @dataclass(frozen=True)
