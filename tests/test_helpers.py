@@ -99,6 +99,8 @@ def test_a_folders_content_tells_helpers_apart(tmp_path: Path, monkeypatch: pyte
         monkeypatch.chdir(place.parent)
         return _fingerprint(recipe, settings)
 
+    features = registry.find("image-features")  # of digits and of photographs, which are of another kind
+    assert _fingerprint(features, apply(features.settings(), {"data.source": "shapes"}))
     first = project("one", 0.1)
     assert project("one", 0.1) == project("two", 0.1) == first
     assert project("one", 0.2) != first

@@ -276,6 +276,6 @@ def _fingerprint(recipe: Recipe, settings: Any) -> str:
     text = [recipe.name, json.dumps(settings_room.to_dict(settings), sort_keys=True)]
     if recipe.sources:  # a folder's name does not say what is in it, today
         chosen = settings.data
-        wanted = recipe.sources[0]
+        wanted = recipe.sources[0] if chosen.source == "auto" else None
         text.append(data.load(chosen.source, wanted=wanted, folder=chosen.dir, limit=1).sha256)
     return hashlib.sha256("\n".join([*text, *(f.read_text() for f in sources)]).encode()).hexdigest()[:16]

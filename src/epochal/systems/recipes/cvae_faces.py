@@ -159,9 +159,9 @@ VERSIONS = (
     Version(
         "recommended",
         parent="sum-mse",
-        change="W = 432,000 (β = 0.1), but β = 86.4 for three epochs, from which it falls by the eighth, and an adversary "
-        "that reads conditions off the code, so that the code does not repeat them; no dropout; rate 1e-3, warmed up "
-        "and falling, gradients clipped; half the width",
+        change="W = 432,000 (β = 0.1), but β = 86.4 for three epochs, from which it falls by the eighth, and an "
+        "adversary that reads conditions off the code, so that the code does not repeat them; no dropout; rate 1e-3, "
+        "warmed up and falling, gradients clipped; half the width",
         patch={
             "loss.weight": 432_000.0,
             "loss.kl_from": 864.0,
