@@ -20,7 +20,7 @@ from epochal.systems import data, recipes
 from epochal.systems.data import faces_drawn
 from epochal.systems.data.dataset import Dataset
 from epochal.systems.recipes import _faces_drawing, _faces_measuring, cvae_faces, face_conditions
-from epochal.training import engine
+from epochal.training import checkpoint, engine
 from epochal.training.task import Batch, Trained
 
 RECIPE = cvae_faces.RECIPE
@@ -87,7 +87,7 @@ def test_the_versions_are_the_sheets() -> None:
         own = (0.0, 0.5, 100, 12, 100.0) if name == "recommended" else (0.45, 1.0, 0, 4, None)
         assert (s.net.dropout, s.net.width, s.optim.warm_up, s.optim.constant_epochs, s.clip_grad_norm) == own
         assert (s.epochs, s.batch_size, s.net.side_path) == (24, 32, "dense")
-        assert (s.loss.kl_from > 1) is (name == "recommended")
+        assert (s.loss.kl_from > 1) is (s.loss.independence > 0) is (name == "recommended")
         assert (s.loss.l2, s.optim.decay) == (0.001, 1e-6)
     assert {v.name: v.parent for v in RECIPE.versions} == {
         "baseline": None,
@@ -155,12 +155,53 @@ def test_the_kl_weighs_less_from_epoch_to_epoch() -> None:
     assert [cvae_faces.kl_weight(constant, epoch) for epoch in (1, 2, 24)] == [1, 1, 1]
     task, nets = task_of("recommended")
     batch = batch_of(task)
-    (phase,) = task.phases
     for epoch, weight in ((1, 864.0), (8, 1.0)):
         batch.epoch = epoch
         with torch.no_grad():
-            loss, parts = phase.loss(nets, batch, torch.Generator().manual_seed(3))
-        assert float(loss) == pytest.approx(float(parts["reconstruction"] + weight * parts["kl"]), rel=1e-5)
+            loss, parts = task.phases[0].loss(nets, batch, torch.Generator().manual_seed(3))
+        terms = parts["reconstruction"] + weight * parts["kl"] + 300 * parts["told"]
+        assert float(loss) == pytest.approx(float(terms), rel=1e-5)
+
+
+def test_the_adversary_reads_conditions_off_the_code() -> None:
+    """Its loss is the squared error of the standardised conditions (by NumPy), and trains it alone; what the encoder
+    pays is the mean square of its answers, and a step against that makes it read less."""
+    task, nets = task_of("sum-mse", loss__independence=1e6, net__dropout=0.0)
+    cvae, adversary = task.phases
+    assert (cvae.trains, adversary.trains) == (("encoder", "decoder"), ("adversary",))
+    assert "1,000,000·sum over 4 conditions of a(z)²" in cvae.definition
+    batch = batch_of(task)
+    loss, parts = cvae.loss(nets, batch, torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        answers = nets["adversary"](batch["z"]).double().numpy()
+    assert float(parts["told"].detach()) == pytest.approx((answers**2).sum(1).mean(), rel=1e-4)
+    conditions = np.delete(task.train["conditions"], 1, axis=1).astype(np.float64)
+    wanted = ((conditions - conditions.mean(0)) / conditions.std(0))[:8]
+    other, _ = adversary.loss(nets, batch, torch.Generator())
+    assert float(other.detach()) == pytest.approx(((answers - wanted) ** 2).sum(1).mean(), rel=1e-4)
+
+    other.backward()
+    assert all(p.grad is None for net in cvae.trains for p in nets[net].parameters())
+    loss.backward()
+    with torch.no_grad():
+        for p in nets["encoder"].parameters():
+            p -= 1e-3 * p.grad / p.grad.norm().clamp_min(1e-12)
+        _, after = cvae.loss(nets, batch, torch.Generator().manual_seed(3))
+    assert float(after["told"]) < float(parts["told"].detach())
+
+
+def test_training_with_an_adversary_resumes_to_the_bit(few: Dataset, tmp_path: Path) -> None:
+    """One epoch and then another is the same as two: three networks, both optimisers."""
+    from epochal import api
+
+    how: dict[str, Any] = {"precision": "float32", "threads": 1, "lab": tmp_path, "show": False}
+    patch = {**TINY, "batch_size": 8, "loss.kl_from": 10.0, "loss.independence": 100.0}
+    (whole,) = api.run("cvae-faces", "sum-mse", patch={**patch, "epochs": 2}, **how)
+    (parted,) = api.run("cvae-faces", "sum-mse", patch={**patch, "epochs": 1}, **how)
+    parted = api.resume(parted.id, epochs=2, lab=tmp_path, show=False)
+    a, b = (checkpoint.read(run.path / "checkpoints" / "last.safetensors")[0] for run in (whole, parted))
+    assert a.keys() == b.keys() and any(key.startswith("optimiser/adversary/") for key in a)
+    assert all(torch.equal(a[key], b[key]) for key in a)
 
 
 @pytest.mark.parametrize(("version", "weight"), [("baseline", 1), ("model-2", 500), ("sum-mse", 43_200)])
@@ -283,9 +324,8 @@ def test_missing_labels_are_filled_and_given_ones_kept(few: Dataset, monkeypatch
     nets = RECIPE.nets(settings)
     with pytest.raises(EpochalError, match=r"2 of 40 train images of drawn-faces lack a condition"):
         RECIPE.build(settings, nets)
-    monkeypatch.setattr(
-        face_conditions, "conditions_of", lambda trained, images: np.full((len(images), 5), 0.25, np.float32)
-    )
+    quarter = lambda trained, images, rows: np.full((len(rows), 5), 0.25, np.float32)  # noqa: E731
+    monkeypatch.setattr(face_conditions, "conditions_of", quarter)
     helper = Trained(settings, {})
     task = RECIPE.build(settings, nets, helpers={"instrument": helper})
     filled = task.train["conditions"]
@@ -373,7 +413,7 @@ class Exact:
         return images
 
     @staticmethod
-    def conditions_of(trained: Any, images: Any) -> Any:
+    def conditions_of(trained: Any, images: Any, rows: Any = None) -> Any:
         """What those pixels say."""
         return images[:, 0, :5, 0].astype(np.float32) / 255
 
