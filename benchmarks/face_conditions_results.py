@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import records
 from results_page import RESULTS, Page, evaluated, origin, seconds, spread, trained
-
 from scipy.ndimage import gaussian_filter
 
 from epochal.evidence.metrics.regression import COLLAPSED
@@ -137,9 +136,9 @@ def blurred(page: Page, sharp: Run, robust: Sequence[Run]) -> None:
     """Whether what is read depends on how sharp a picture is."""
     page.section("Blurred faces")
     page.say(
-        f"A conditional VAE draws blurred faces. R² of hair darkness / mouth / eyes on {SEEN:,} test faces, blurred by a "
-        f"Gaussian; `--augment.blur {BLUR:g}` blurs every training image by one of up to {BLUR:g} pixels. `cvae-faces` "
-        "measures what it draws by networks that were trained so.",
+        f"A conditional VAE draws blurred faces. R² of hair darkness / mouth / eyes on {SEEN:,} test faces, blurred by "
+        f"a Gaussian; `--augment.blur {BLUR:g}` blurs every training image by one of up to {BLUR:g} pixels. "
+        "`cvae-faces` measures what it draws by networks that were trained so.",
         "",
     )
     if not robust:
