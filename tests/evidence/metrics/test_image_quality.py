@@ -37,11 +37,13 @@ def numbers(found: Any) -> list[float]:
 def test_names_and_texts(eye: Extractor) -> None:
     """The names that recipes report, with the floor and the texts they depend on; without other images no floor."""
     found = quality(PICTURES[:600], PICTURES[600:1000], eye, other_real=PICTURES[1000:]).metrics()
-    floors = {"fd_floor", "kid_floor"}
+    floors = {f"{name}_floor" for name in NUMBERS if name != "kid_se"}
     assert set(found) == {*NUMBERS, *floors, "extractor", "measured_on"}
     assert found["extractor"] == eye.identity
     assert found["measured_on"] == "600 real and 400 generated images; floor: 400 other real images"
     assert floors.isdisjoint(quality(PICTURES[:600], PICTURES[600:1000], eye).metrics())
+    few = quality(PICTURES[:600], PICTURES[600:1000], eye, other_real=PICTURES[1000:1100])
+    assert "floor: 100 other real images, which are fewer: it is higher than of as many" in few.measured_on
 
 
 def test_the_floor_is_what_real_images_score(eye: Extractor) -> None:

@@ -157,3 +157,5 @@ def test_quality_tells_fid_where_weights_are_named(
     found = quality(IMAGES[:6], IMAGES[6:], eye, other_real=IMAGES[:6]).metrics()
     assert found["fid"] == pytest.approx(inception.fid(IMAGES[:6], IMAGES[6:]))
     assert found["fid_floor"] == pytest.approx(0, abs=1e-6)
+    assert str(found["inception"]).startswith("inception-v3 ")
+    assert "too few for FID over 2,048 features" in str(found["measured_on"])

@@ -283,14 +283,15 @@ def test_evaluate_measures_what_it_says(home: Path, trained: Mapping[str, Traine
     recipe: Any = recipes.find(name)
     model = with_untrained_eyes(trained[name])
     measured = recipe.evaluate(model, "test")
-    wanted = {metric.name for metric in recipe.metrics} - {"nll"}
+    wanted = {metric.name for metric in recipe.metrics} - {"nll", "fid_prior", "fid_mixture"}
     assert wanted <= measured.keys()
     numbers = [value for value in measured.values() if not isinstance(value, str)]
     assert np.isfinite(numbers).all()
     assert (
-        measured["extractor"].startswith("image-features/glyphs ") and "100 test" in measured["measured_on"]
+        measured["extractor"].startswith("image-features/glyphs ")
+        and "real: test images" in measured["measured_on"]
     )
-    assert {"fd_floor", "kid_floor"} <= measured.keys()
+    assert {"fd_floor", "kid_floor", "precision_floor", "swd_floor"} <= measured.keys()
 
     images = shared.read(model.settings).splits["test"]["images"]
     x = torch.from_numpy(images)[:, None].double() / 255

@@ -42,7 +42,9 @@ def as_uint8(images: Any) -> Images:
         return pixels
     if not np.issubdtype(pixels.dtype, np.floating):
         raise ValueError(f"images must be uint8, or floating point in [0, 1], but got {pixels.dtype}")
-    if pixels.size and not (pixels.min() >= -_SLACK and pixels.max() <= 1 + _SLACK):  # also where one is NaN
+    if not np.isfinite(pixels).all():
+        raise ValueError("images must be finite, but some of their pixels are NaN or infinite")
+    if pixels.size and not (pixels.min() >= -_SLACK and pixels.max() <= 1 + _SLACK):
         raise ValueError(
             f"images must be in [0, 1], but go from {pixels.min():g} to {pixels.max():g}; "
             "those of a tanh in [-1, 1] are (x + 1) / 2"

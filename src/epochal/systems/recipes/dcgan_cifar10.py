@@ -344,7 +344,9 @@ def evaluate(trained: Trained, split: str) -> dict[str, float | str]:
     from epochal.systems.recipes import _dcgan_measuring as measuring
 
     settings = trained.settings
-    thresholds = {"": even_odds(settings), "_as_logged": settings.loss.threshold}
+    thresholds = {"": even_odds(settings)}
+    if settings.loss.threshold != even_odds(settings):
+        thresholds["_as_logged"] = settings.loss.threshold
     return measuring.measure(trained, photographs(settings), split, thresholds)
 
 
