@@ -277,10 +277,10 @@ def obedience(page: Page, measured: Mapping[str, Mapping[str, float]], out: Path
     page.section("Faces to order")
     page.say(
         "1,000 faces from the prior, conditions drawn independently between the 5th and 95th percentile of training, "
-        "measured by `face-conditions`, trained on faces blurred more or less. Cross-talk: the largest mean |change of another measured condition| / change "
-        "asked of the moved one, at 200 latent vectors (near 0 also where nothing moves: read it beside R²). "
-        "`instrument`: the same networks' errors on test images, and their cross-talk on faces drawn exactly as asked: "
-        "what a perfect generator would get.",
+        "measured by `face-conditions`, trained on faces blurred more or less. Cross-talk: the largest mean |change of "
+        "another measured condition| / change asked of the moved one, at 200 latent vectors (near 0 also where nothing "
+        "moves: read it beside R²). `instrument`: the same networks' errors on test images, and their cross-talk on "
+        "faces drawn exactly as asked: what a perfect generator would get.",
         "",
     )
     scores = [*(f"{axis} R²" for axis in AXES[1:]), *(f"{axis} MAE" for axis in AXES)]
