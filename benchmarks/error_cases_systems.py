@@ -298,6 +298,13 @@ def _gans() -> Iterator[Case]:
     area = "Generative adversarial networks"
     run = ["run", "dcgan-cifar10"]
     yield Case(
+        area,
+        "Features learned from images without classes",
+        ["run", "image-features", "--data.source", "drawn-faces-64"],
+        "has no classes of images",
+        trains=True,
+    )
+    yield Case(
         area, "Digits for a reader of photographs", [*run, "--data.source", "mnist"], "32x32", trains=True
     )
     yield Case(

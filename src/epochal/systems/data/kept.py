@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,9 +14,6 @@ from epochal.systems.data.digests import splits_digest
 
 if TYPE_CHECKING:
     from epochal.systems.data.dataset import Array, Splits
-
-
-log = logging.getLogger(__name__)
 
 
 def kept_or_made(path: Path, make: Callable[[], tuple[Splits, str]], what: str) -> tuple[Splits, str]:
@@ -41,7 +37,6 @@ def kept_or_made(path: Path, make: Callable[[], tuple[Splits, str]], what: str) 
             return make()
         if kept := _kept(path):  # of several processes, one makes them
             return kept
-        log.info("preparing %s, from now on kept in %s", what[0].lower() + what[1:], path)
         made = make()
         try:
             write(path, *made)

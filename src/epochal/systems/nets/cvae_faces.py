@@ -195,6 +195,45 @@ class Adversary(nn.Module):
         return found
 
 
+class Codes(nn.Module):
+    """Where the training images' codes lie: their running mean and covariance, kept as buffers, to draw new ones from.
+
+    Ghosh et al., "From Variational to Deterministic Autoencoders", 2020, fit a density to the codes after training;
+    here it is one Gaussian, and follows the training like the statistics of a batch norm. N(0, I) at first.
+    """
+
+    STEPS = 500
+    """Of the newest steps: each one's share is 1/500, in the first steps more, so that they count alike."""
+    mean: Tensor
+    square: Tensor
+    seen: Tensor
+
+    def __init__(self, latent: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(latent))
+        self.register_buffer("square", torch.eye(latent))  # mean of z zᵀ
+        self.register_buffer("seen", torch.zeros(()))
+
+    @torch.no_grad()
+    def learn(self, z: Tensor) -> None:
+        """Takes in the codes of a batch, (B, latent)."""
+        z = z.float()
+        self.seen += 1
+        share = (1 / self.seen).clamp(min=1 / self.STEPS)
+        self.mean.lerp_(z.mean(0), share)
+        self.square.lerp_(z.T @ z / len(z), share)
+
+    def draw(self, n: int, rng: torch.Generator) -> Tensor:
+        """New codes, (n, latent)."""
+        # In float64, which Apple's chips lack, and a little wider: a direction that no code takes has no variance.
+        covariance = (self.square - self.mean.outer(self.mean)).cpu().double()
+        covariance += 1e-6 * torch.eye(len(covariance), dtype=torch.float64)
+        root = torch.linalg.cholesky(covariance).float().to(self.mean.device)
+        noise = torch.randn(n, len(self.mean), device=rng.device, generator=rng)
+        found: Tensor = self.mean + noise @ root.T
+        return found
+
+
 def scaled(count: int, width: float) -> int:
     """So many channels or units at a width."""
     return max(1, round(count * width))

@@ -107,9 +107,11 @@ def drawn(nets: Nets, z: Any, c: Any) -> Array:
 
 
 def latents(nets: Nets, n: int, rng: torch.Generator) -> Any:
-    """n draws from the prior: (n, latent)."""
+    """n codes of new faces, from N(0, I) or from what was fitted to the training images' codes: (n, latent)."""
     import torch
 
+    if "codes" in nets:
+        return nets["codes"].draw(n, rng)
     size = nets["decoder"].dense1.in_features - len(nets["condition"].middle)
     return torch.randn(n, size, device=rng.device, generator=rng)
 
