@@ -19,6 +19,7 @@ from epochal.journal import Run
 from epochal.systems import data, recipes
 from epochal.systems.data import faces_drawn
 from epochal.systems.data.dataset import Dataset
+from epochal.systems.nets.cvae_faces import Codes
 from epochal.systems.recipes import _faces_drawing, _faces_measuring, cvae_faces, face_conditions
 from epochal.training import checkpoint, engine
 from epochal.training.task import Batch, Trained
@@ -88,6 +89,7 @@ def test_the_versions_are_the_sheets() -> None:
         assert (s.net.dropout, s.net.width, s.optim.warm_up, s.optim.constant_epochs, s.clip_grad_norm) == own
         assert (s.epochs, s.batch_size, s.net.side_path) == (24, 32, "dense")
         assert (s.loss.kl_from > 1) is (s.loss.independence > 0) is (name == "recommended")
+        assert (s.net.prior == "fitted") is (name == "recommended")
         assert (s.loss.l2, s.optim.decay) == (0.001, 1e-6)
     assert {v.name: v.parent for v in RECIPE.versions} == {
         "baseline": None,
@@ -190,12 +192,49 @@ def test_the_adversary_reads_conditions_off_the_code() -> None:
     assert float(after["told"]) < float(parts["told"].detach())
 
 
+def test_new_codes_lie_where_the_codes_of_training_do() -> None:
+    """Mean and covariance are those of a plain loop over the batches in float64, and of what is drawn; N(0, I) before
+    anything was seen."""
+    rng, codes = torch.Generator().manual_seed(0), Codes(3)
+    first = codes.draw(20_000, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(torch.cov(first.T), torch.eye(3), atol=0.05, rtol=0)
+    root, middle = torch.tensor([[1.0, 0, 0], [0.5, 0.3, 0], [0, 2.0, 0.1]]), torch.tensor([8.0, -1.0, 0.0])
+    mean, square = np.zeros(3), np.eye(3)
+    for step in range(1, 701):
+        z = torch.randn(16, 3, generator=rng) @ root.T + middle
+        codes.learn(z)
+        share = max(1 / step, 1 / Codes.STEPS)
+        batch = z.double().numpy()
+        mean += share * (batch.mean(0) - mean)
+        square += share * (batch.T @ batch / 16 - square)
+    covariance = square - np.outer(mean, mean)
+    np.testing.assert_allclose(codes.mean, mean, rtol=1e-3, atol=1e-3)
+    drawn = codes.draw(50_000, torch.Generator().manual_seed(1)).double().numpy()
+    np.testing.assert_allclose(drawn.mean(0), mean, atol=0.03)
+    np.testing.assert_allclose(np.cov(drawn.T), covariance, atol=0.05)
+    np.testing.assert_allclose(covariance, (root @ root.T).numpy(), atol=0.15)
+
+
+def test_a_fitted_prior_changes_what_is_drawn_and_not_the_training() -> None:
+    """The same loss with and without it; new faces are then decoded from where the codes were."""
+    losses = {}
+    for prior in ("standard", "fitted"):
+        task, nets = task_of("sum-mse", net__prior=prior, net__dropout=0.0)
+        loss, _ = task.phases[0].loss(nets, batch_of(task), torch.Generator().manual_seed(3))
+        losses[prior] = float(loss.detach())
+    assert losses["standard"] == losses["fitted"]
+    assert float(nets["codes"].seen) == 1
+    nets["codes"].learn(torch.full((4, 4), 50.0))
+    assert float(_faces_drawing.latents(nets, 100, torch.Generator().manual_seed(0)).mean()) > 10
+    assert "codes" not in RECIPE.nets(settings_of("sum-mse"))
+
+
 def test_training_with_an_adversary_resumes_to_the_bit(few: Dataset, tmp_path: Path) -> None:
-    """One epoch and then another is the same as two: three networks, both optimisers."""
+    """One epoch and then another is the same as two: three networks, where their codes lie, both optimisers."""
     from epochal import api
 
     how: dict[str, Any] = {"precision": "float32", "threads": 1, "lab": tmp_path, "show": False}
-    patch = {**TINY, "batch_size": 8, "loss.kl_from": 10.0, "loss.independence": 100.0}
+    patch = {**TINY, "batch_size": 8, "loss.kl_from": 10.0, "loss.independence": 100.0, "net.prior": "fitted"}
     (whole,) = api.run("cvae-faces", "sum-mse", patch={**patch, "epochs": 2}, **how)
     (parted,) = api.run("cvae-faces", "sum-mse", patch={**patch, "epochs": 1}, **how)
     parted = api.resume(parted.id, epochs=2, lab=tmp_path, show=False)

@@ -185,7 +185,7 @@ VERSIONS = (
 
 
 def nets(settings: Settings) -> dict[str, Any]:
-    """Encoder, decoder, and the values that the conditions take."""
+    """Encoder, decoder, and the values that the conditions take; an adversary, and where the codes lie, as wanted."""
     from epochal.systems.nets import cvae_faces
 
     net = settings.net
