@@ -99,7 +99,7 @@ def test_real_images_are_of_the_split_and_the_floor_of_others() -> None:
     assert others.tolist() != sorted(others)  # its first ones, which the floor takes, stand for all
     real, others, what = shared.real_images(found_with(100, 30), "test", 40)
     assert len({*real, *others}) == 80 and max(*real, *others) < 100
-    assert what == "real: training images; floor: other ones"
+    assert what == "real: 40 training images; floor: 40 other ones"
     # Nor are there enough training images: then the test images there are.
     real, others, _ = shared.real_images(found_with(60, 30), "test", 40)
     assert (len(real), len(others)) == (30, 40)

@@ -124,7 +124,7 @@ def real_images(found: Dataset, split: str, n: int = SAMPLES) -> tuple[Array, Ar
         order = rng.permutation(len(pool))
         half = min(n, len(pool) // 2)
         chosen, others = np.sort(order[:half]), order[half : 2 * half]
-        return pool[chosen], pool[others], "real: training images; floor: other ones"
+        return pool[chosen], pool[others], f"real: {half:,} training images; floor: {half:,} other ones"
     real = of[:n]
     return real, pool[rng.permutation(len(pool))[:n]], f"real: {split} images; floor: training images"
 
