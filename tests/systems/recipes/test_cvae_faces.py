@@ -161,7 +161,7 @@ def test_the_kl_weighs_less_from_epoch_to_epoch() -> None:
         batch.epoch = epoch
         with torch.no_grad():
             loss, parts = task.phases[0].loss(nets, batch, torch.Generator().manual_seed(3))
-        terms = parts["reconstruction"] + weight * parts["kl"] + 300 * parts["told"]
+        terms = parts["reconstruction"] + weight * parts["kl"] + 100 * parts["told"]
         assert float(loss) == pytest.approx(float(terms), rel=1e-5)
 
 

@@ -170,7 +170,7 @@ VERSIONS = (
             "loss.kl_from": 864.0,
             "loss.kl_constant": 3,
             "loss.kl_fall": 5,
-            "loss.independence": 300.0,
+            "loss.independence": 100.0,
             "net.dropout": 0.0,
             "net.width": 0.5,
             "net.prior": "fitted",
