@@ -261,10 +261,8 @@ def losses(page: Page, runs: Mapping[str, Run]) -> None:
     rows = []
     for version in recipes.find("cvae-faces").versions:
         run = runs.get(version.name)
-        found = run.epoch_values("train") if run else {}
-        values = dict(
-            found.get("cvae/loss", found.get("loss", []))
-        )  # beside an adversary, its own is no part of it
+        means = run.epoch_values("train") if run else {}
+        values = dict(means.get("cvae/loss", means.get("loss", [])))  # without the adversary's own
         last = f"{values[max(values)]:,.4f}" if values else "–"
         reported = f"{version.reported['loss']:,.4f}" if version.reported else "–"
         rows.append([version.name, str(max(values)) if values else "–", last, reported])
@@ -275,7 +273,7 @@ def obedience(page: Page, measured: Mapping[str, Mapping[str, float]], out: Path
     """Condition fidelity with cross-talk, and the instrument's own errors."""
     page.section("Faces to order")
     page.say(
-        "1,000 faces from the prior, conditions drawn independently between the 5th and 95th percentile of training, "
+        "1,000 faces of random codes, conditions drawn independently between the 5th and 95th percentile of training, "
         "measured by `face-conditions`, trained on faces blurred more or less. Cross-talk: the largest mean |change of "
         "another measured condition| / change asked of the moved one, at 200 latent vectors (near 0 also where nothing "
         "moves: read it beside R²). `instrument`: the same networks' errors on test images, and their cross-talk on "

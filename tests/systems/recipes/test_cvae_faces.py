@@ -216,6 +216,10 @@ def test_new_codes_lie_where_the_codes_of_training_do() -> None:
     np.testing.assert_allclose(drawn.mean(0), mean, atol=0.03)
     np.testing.assert_allclose(np.cov(drawn.T), covariance, atol=0.05)
     np.testing.assert_allclose(covariance, (root @ root.T).numpy(), atol=0.6)
+    for _ in range(400):  # all codes in one point, far away: rounding alone is left of the covariance
+        codes.learn(torch.tensor([[1000.0, -1000.0, 0.0]]).expand(4, -1))
+    alike = codes.draw(100, torch.Generator().manual_seed(1))
+    assert torch.isfinite(alike).all() and float((alike.mean(0) - codes.mean).abs().max()) < 50
 
 
 def test_a_fitted_prior_changes_what_is_drawn_and_not_the_training() -> None:

@@ -227,10 +227,9 @@ class Codes(nn.Module):
 
     def draw(self, n: int, rng: torch.Generator) -> Tensor:
         """New codes, (n, latent)."""
-        # In float64, which Apple's chips lack, and a little wider: a direction that no code takes has no variance.
-        covariance = (self.square - self.mean.outer(self.mean)).cpu().double()
-        covariance += 1e-6 * torch.eye(len(covariance), dtype=torch.float64)
-        root = torch.linalg.cholesky(covariance).float().to(self.mean.device)
+        # Of a direction that no code takes the difference is rounding, which may be negative.
+        variances, axes = torch.linalg.eigh((self.square - self.mean.outer(self.mean)).cpu())
+        root = (axes * variances.clamp(min=0).sqrt()).to(self.mean.device)
         noise = torch.randn(n, len(self.mean), device=rng.device, generator=rng)
         found: Tensor = self.mean + noise @ root.T
         return found
