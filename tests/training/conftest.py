@@ -48,6 +48,7 @@ class Probe:
     schedule: Callable[[int, int], float] | None = None
     shuffle: bool = True
     repeat: int = 1
+    log_every: int | None = None
     optimiser: str = "adam"
     data: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] = lambda columns: columns
     step: int = 0
@@ -226,6 +227,7 @@ def numpy_step(probe: Probe) -> Recipe:
             stepper=nets["line"],
             shuffle=probe.shuffle,
             repeat=probe.repeat,
+            log_every=probe.log_every,
             validate=None if probe.validate is None else lambda nets, rng: probe.validate(nets),  # type: ignore[misc]
         )
 

@@ -64,6 +64,16 @@ def test_step_lines_add_up_to_the_epoch(bench: Any) -> None:
     assert epoch_losses(run) == [pytest.approx(mean, rel=1e-12)]
 
 
+@pytest.mark.parametrize("every", [1, 7])
+def test_a_task_may_say_how_often_it_is_logged(bench: Any, every: int) -> None:
+    """A line every so many steps, and at the end of an epoch; the numbers of the epoch stay what they are."""
+    settings = bench.Settings(epochs=2, batch_size=1)
+    run = bench.train("numpy-step", settings, probe=bench.Probe(log_every=every))
+    steps = [line["step"] for line in run.metrics() if line["scope"] == "step"]
+    assert steps == [n for n in range(1, 101) if (n - 1) % 50 % every == every - 1 or n % 50 == 0]
+    assert epoch_losses(run) == pytest.approx(epoch_losses(bench.train("numpy-step", settings)), rel=1e-12)
+
+
 @pytest.mark.parametrize("name", ["adam", "sgd"])
 def test_training_equals_a_plain_loop(bench: Any, name: str) -> None:
     """Same initial weights, order and optimiser in an idiomatic torch loop: weights and loss agree to rounding."""

@@ -34,6 +34,7 @@ def test_a_sound_task_passes() -> None:
         ({"phases": ()}, "neither phases nor a stepper"),
         ({"phases": (), "stepper": object()}, "its stepper is none of its networks"),
         ({"repeat": 0}, "repeats its data 0 times"),
+        ({"log_every": 0}, "logs every 0 steps"),
         ({"phases": (PHASE, PHASE)}, "have one name"),
         ({"phases": (replace(PHASE, trains=("nte",)),)}, "the network 'nte'"),
         ({"phases": (replace(PHASE, trains=()),)}, "trains nothing"),

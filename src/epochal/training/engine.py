@@ -284,7 +284,7 @@ class Session:
             self.run.update(started=now())
         place, settings = self.place, self.settings
         items, steps_a_pass = self.items * self.task.repeat, math.ceil(self.items / self.task.batch_size)
-        log_every = max(1, math.ceil(steps_a_pass * self.task.repeat / _LOGS_AN_EPOCH))
+        log_every = self.task.log_every or max(1, math.ceil(steps_a_pass * self.task.repeat / _LOGS_AN_EPOCH))
         try:
             with _interruptible() as interrupted, _blas_threads(self.choices.threads):
                 while not place.done:

@@ -59,6 +59,11 @@ def _fault(task: Task, nets: Mapping[str, Any]) -> tuple[str, str] | None:
             f"it repeats its data {task.repeat} times in an epoch",
             "Give its Task a `repeat` of at least 1.",
         )
+    if task.log_every is not None and task.log_every < 1:
+        return (
+            f"it logs every {task.log_every} steps",
+            "Give its Task a `log_every` of at least 1, or None.",
+        )
     names = [phase.name for phase in task.phases]
     if len(set(names)) < len(names):
         return (

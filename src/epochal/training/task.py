@@ -210,6 +210,8 @@ class Task:
         shuffle: False trains in the stored order (a batch that is the whole set need not be shuffled).
         repeat: an epoch goes so many times over the data; for sets of a few rows, whose epochs would else end
             with every step.
+        log_every: steps from one line of the log to the next, each of which waits once for the device. None:
+            twenty lines an epoch, of means since the line before.
         prepare: turns a batch of stored columns into what the losses read (uint8 → float), on the device.
         stepper: a network with its own step instead of phases.
         definition: the formula of the stepper's loss (phases state their own).
@@ -225,6 +227,7 @@ class Task:
     averages: Sequence[Average] = ()
     shuffle: bool = True
     repeat: int = 1
+    log_every: int | None = None
     prepare: Callable[[Batch], Batch] = lambda batch: batch
     stepper: Stepper | None = None
     definition: str = ""

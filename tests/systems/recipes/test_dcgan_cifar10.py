@@ -346,6 +346,8 @@ def test_everything_on_resumes_to_the_bit(choices: Choices, tmp_path: Path) -> N
     assert [name for name, t in one.items() if not torch.equal(t, other[name])] == []
     lines = [[(line["step"], line["values"]) for line in run.metrics()] for run in (whole, parts)]
     assert lines[0] == lines[1]
+    steps = [line["step"] for line in whole.metrics() if line["scope"] == "step"]
+    assert steps == list(range(1, max(steps) + 1)), "losses and accuracies of every step, as the log has them"
     assert len(list(parts.samples_dir.glob("epoch-*.png"))) == 2
 
 

@@ -211,6 +211,7 @@ def build(settings: Settings, nets: Nets) -> Task:
     return Task(
         train={"images": found.splits["train"]["images"]},
         batch_size=settings.batch_size,
+        log_every=1,  # as the log does: the balance of the two can tip within a few steps
         prepare=prepare,
         phases=[
             Phase(
