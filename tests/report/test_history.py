@@ -12,7 +12,7 @@ from matplotlib.legend import Legend
 
 from epochal.journal import Run
 from epochal.report import figures
-from epochal.report.history import history_figure
+from epochal.report.history import MOST, history_figure
 from epochal.training.task import Panel, Recipe
 
 PANELS = (
@@ -80,3 +80,20 @@ def test_a_recipe_with_a_history_is_drawn_by_it(recipe: Recipe, make: Callable[.
     (axes,) = figure.axes
     logged = [line["values"]["loss"] for line in run.metrics() if line["scope"] == "step"]
     assert list(axes.lines[0].get_ydata()) == logged and logged
+
+
+def test_a_long_log_is_drawn_as_means_and_their_range() -> None:
+    """4,000 jagged points are 200 means; what lies between them is shaded, and no spike is lost."""
+    jagged = {"b/accuracy": [(step, 0.5 + 0.1 * (-1) ** step) for step in range(1, 4001)]}
+    jagged["b/accuracy"][1234] = (1235, 0.9)
+    figure = drawn(VALUES | jagged)
+    _, accuracy = figure.axes
+    (line,) = [line for line in accuracy.lines if line.get_label() == "right"]
+    means = list(map(float, line.get_ydata()))
+    assert len(means) == MOST and sum(abs(mean - 0.5) > 1e-9 for mean in means) == 1
+    x = list(map(float, line.get_xdata()))
+    assert 1 < x[0] < 20 and 3980 < x[-1] < 4000
+    shade = accuracy.collections[0].get_paths()[0].get_extents()
+    assert (round(shade.y0, 6), round(shade.y1, 6)) == (0.4, 0.9)
+    assert any("means of 20 points" in text.get_text().replace("\n", " ") for text in figure.texts)
+    assert not drawn().axes[0].collections, "a log of few points is drawn as it is"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from epochal.report.curves import Sheet, level, plot, spans_decades
+from epochal.report.curves import COLOURS, Sheet, level, plot, spans_decades
 from epochal.report.text import BODY, INK
 
 if TYPE_CHECKING:
@@ -16,11 +17,16 @@ if TYPE_CHECKING:
 
     Points = Sequence[tuple[int, float]]
 
+MOST = 200
+"""Points of a curve: more of a jagged one than this are a smear of ink."""
+
 
 def history_figure(
     panels: Sequence[Panel], values: Mapping[str, Points], *, across: str, title: str, subtitle: str
 ) -> Figure | None:
     """The panels one below another, so that what happens at one time stands in one column; None without values.
+
+    Of a log of over `MOST` points, lines are means of equally many points each, shades their range.
 
     Args:
         panels: what each shows; those without a value are left out.
@@ -34,14 +40,22 @@ def history_figure(
         return None
     names = list(dict.fromkeys(name for panel in shown for name in panel.series))
     lines = list(dict.fromkeys(name for panel in shown for name in panel.lines))
+    each = -(
+        -max(len(values[name]) for panel in shown for name in panel.series.values() if name in values) // MOST
+    )
+    if each > 1:
+        reading = f"lines: means of {each:,} points of the log, shades: their range"
+        subtitle = f"{subtitle} · {reading}" if subtitle else reading
     sheet = Sheet(len(shown), title, subtitle, columns=1, size=(7.2, 2.9), lines=names, marks=lines)
     for axes, panel in zip(sheet.axes, shown, strict=True):
-        series = {
-            label: ([float(x) for x, _ in values[name]], [y for _, y in values[name]])
-            for label, name in panel.series.items()
-            if name in values
-        }
-        every = [y for _, ys in series.values() for y in ys]
+        found = {label: values[name] for label, name in panel.series.items() if name in values}
+        series = {label: _means(points, each) for label, points in found.items()}
+        if each > 1:
+            for label, points in found.items():
+                x, _ = series[label]
+                colour = COLOURS[names.index(label) % len(COLOURS)]
+                axes.fill_between(x, *_ranges(points, each), color=colour, alpha=0.2, linewidth=0)
+        every = [y for points in found.values() for _, y in points]
         plot(axes, series, log_y=not panel.share and spans_decades(every), among=names)
         for name, heights in panel.lines.items():
             for height in heights:
@@ -52,3 +66,15 @@ def history_figure(
         axes.set_ylabel(panel.y_axis, fontsize=BODY, color=INK, parse_math=False)
     sheet.name()
     return sheet.figure
+
+
+def _means(points: Points, each: int) -> tuple[list[float], list[float]]:
+    """Mean y of `each` points at a time (the last may be fewer) over the x in their middle."""
+    parts = [points[i : i + each] for i in range(0, len(points), each)]
+    return [float(part[len(part) // 2][0]) for part in parts], [fmean(y for _, y in part) for part in parts]
+
+
+def _ranges(points: Points, each: int) -> tuple[list[float], list[float]]:
+    """Least and greatest y of the same points."""
+    parts = [[y for _, y in points[i : i + each]] for i in range(0, len(points), each)]
+    return [min(part) for part in parts], [max(part) for part in parts]
