@@ -310,10 +310,10 @@ def cvae(page: Page, lab: Lab, folder: Path, out: Path, *, train: bool, epochs: 
         "",
         "R² and MAE of what the readers measure on 1,000 generated faces against what was asked for; *moves by*: the "
         "measured change where the condition alone goes from end to end, 1 being all of it. These readers are others "
-        "than those above: generated faces are soft, so they learned the same few labels from pictures blurred by up to "
-        "two pixels. Their own R² is that on the test pictures with a label; where they do no better than the mean they "
-        "cannot judge, and only the grid says what a condition does. Cross-talk, the largest change of another condition: "
-        f"{numbers['cross_talk']:.2f}.",
+        "than those above: generated faces are soft, so they learned the same few labels from pictures blurred by up "
+        "to two pixels. Their own R² is that on the test pictures with a label; where they do no better than the mean "
+        "they cannot judge, and only the grid says what a condition does. Cross-talk, the largest change of another "
+        f"condition: {numbers['cross_talk']:.2f}.",
         "",
         f"- test pictures: MSE {numbers['mse']:.4f} (of the mean face: {numbers['mean_face_mse']:.4f}), "
         f"{numbers['psnr']:.1f} dB, KL {numbers['kl']:.0f} nats, {numbers['active_units']:.0f} active units",
