@@ -263,7 +263,8 @@ def filled(page: Page, lab: Lab, run: Run, folder: Path) -> None:
     page.say(
         "",
         f"`epochal predict RUN FOLDER --out FOLDER/faces.csv --overwrite`, seed {run.seed}; the column `predicted` "
-        "names what was filled in. A column whose gain is near 1 was filled with little more than its mean.",
+        "names what was filled in. Where the gain is not above 1, the mean would have filled the column as well: a "
+        "column of little spread was filled with it, one of more spread with answers that are mostly wrong.",
     )
 
 

@@ -22,7 +22,7 @@ def test_errors_are_scikit_learns() -> None:
     assert found.r2 == pytest.approx(r2_score(labels, predicted), rel=1e-6)
     dummy = DummyRegressor().fit(np.zeros((400, 1)), train).predict(np.zeros((300, 1)))
     assert found.mean_mse == pytest.approx(mean_squared_error(labels, dummy), rel=1e-6)
-    assert found.gain == pytest.approx(found.mean_mse / found.mse) and not found.collapsed
+    assert found.gain == pytest.approx(found.mean_mse / found.mse) and found.predicts
     assert found.verdict().startswith("is predicted: squared error ") and "n = 300" in found.verdict()
 
 
@@ -42,16 +42,24 @@ def test_collapse_is_said() -> None:
     assert same.verdict().startswith(
         "is NOT predicted, the network collapsed to the mean: squared error 1.00 times"
     )
-    worse = regression.measure(1 - labels, labels, 0.5)
-    assert worse.collapsed and "squared error 4.00 times that of always answering it" in worse.verdict()
     barely = regression.measure(0.5 + 0.06 * (labels - 0.5), labels, 0.5)
-    assert 1.1 < barely.gain < 1.2 and not barely.collapsed, "the bound is 1.1, not more"
+    assert 1.1 < barely.gain < 1.2 and barely.predicts and not barely.collapsed, "the bound is 1.1, not more"
+
+
+def test_wrong_answers_are_not_called_the_mean() -> None:
+    """A network that learnt its few labels by heart answers this and that: whoever fills a table with it must know."""
+    labels = np.linspace(0, 1, 101)
+    worse = regression.measure(1 - labels, labels, 0.5)
+    assert not worse.predicts and not worse.collapsed and worse.spread == pytest.approx(1)
+    assert worse.verdict().startswith(
+        "is NOT predicted, the answers vary and are wrong: squared error 4.00 times that of always answering the mean"
+    )
 
 
 def test_labels_that_do_not_vary() -> None:
     """Nothing to explain: R² has no value, and the errors still do."""
     found = regression.measure([0.5, 0.7], [0.5, 0.5], 0.5)
-    assert np.isnan(found.r2) and found.mse == pytest.approx(0.02) and found.gain == 0 and found.collapsed
+    assert np.isnan(found.r2) and found.mse == pytest.approx(0.02) and found.gain == 0 and not found.predicts
     assert "infinitely" in found.verdict()
 
 

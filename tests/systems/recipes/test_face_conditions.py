@@ -342,3 +342,25 @@ def test_reported_numbers_are_the_logs() -> None:
     reported = recipes.version_of(recipe.RECIPE).reported
     assert reported["sex_accuracy"] == 0.9433
     assert [reported[f"{what}_gain"] for what in ("hair", "mouth", "eyes")] == [1.97, 7.9, 1.65]
+
+
+def test_the_best_epoch_is_chosen_by_labels_not_by_networks(run: Run, faces: Dataset) -> None:
+    """Two held-out labels of eyes, right by chance, must not outvote hundreds of the sex: each label has one vote."""
+    trained = engine.load(recipes.find("face-conditions"), run)
+    columns = dict(faces.splits["test"])
+    columns["conditions"] = columns["conditions"].copy()
+    columns["conditions"][2:, recipe.PLACES["eyes"]] = np.nan
+    found = recipe.validation(trained.nets, columns, list(recipe.PLACES), torch.device("cpu"))
+    read, wanted = recipe.conditions_of(trained, columns["images"]), columns["conditions"]
+    shares, votes = [], []
+    for what, place in recipe.PLACES.items():
+        mean = trained.nets[what].labels.mean.numpy()
+        known = ~np.isnan(wanted[:, place.start])
+        if what == "sex":
+            loss = [-(wanted[:, place] * np.log(p)).sum(1).mean() for p in (read[:, place], mean)]
+        else:
+            loss = [np.mean((p - wanted[known, place.start]) ** 2) for p in (read[known, place.start], mean)]
+        shares.append(loss[0] / loss[1])
+        votes.append(known.sum())
+    assert votes == [100, 100, 100, 2]
+    assert float(found[recipe.BEST.name]) == pytest.approx(np.average(shares, weights=votes), rel=1e-3)

@@ -9,9 +9,11 @@ import numpy as np
 
 from epochal.evidence.metrics.arrays import vector
 
-COLLAPSED = 1.1
+LEAST_GAIN = 1.1
 """A squared error that is not so many times below the mean predictor's is no prediction."""
 
+LEAST_SPREAD = 0.2
+"""Predictions that vary less than this share of the labels are the mean; those that vary more are wrong."""
 
 FEW = 10
 """Labels below which the two errors say little: a verdict would be chance."""
@@ -40,9 +42,14 @@ class Regression:
     spread: float
 
     @property
+    def predicts(self) -> bool:
+        """Whether it is better than always answering the mean."""
+        return self.gain >= LEAST_GAIN
+
+    @property
     def collapsed(self) -> bool:
-        """Whether it is hardly better than always answering the mean."""
-        return not self.gain >= COLLAPSED
+        """Whether it does little else than always answer the mean."""
+        return not self.predicts and not self.spread >= LEAST_SPREAD
 
     def verdict(self) -> str:
         """What the numbers say, in words."""
@@ -52,12 +59,10 @@ class Regression:
             compared = f"{1 / self.gain:.2f} times" if self.gain else "infinitely many times"
         if self.n < FEW:
             return f"has too few labels to judge (n = {self.n}): squared error {compared} the mean's"
-        if not self.collapsed:
+        if self.predicts:
             return f"is predicted: squared error {compared} the mean's (n = {self.n:,})"
-        return (
-            f"is NOT predicted, the network collapsed to the mean: squared error {compared} that of always answering "
-            f"it (n = {self.n:,})"
-        )
+        why = "the network collapsed to the mean" if self.collapsed else "the answers vary and are wrong"
+        return f"is NOT predicted, {why}: squared error {compared} that of always answering the mean (n = {self.n:,})"
 
 
 def measure(predicted: Any, labelled: Any, mean: float) -> Regression:

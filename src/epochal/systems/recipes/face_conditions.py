@@ -199,7 +199,8 @@ def build(settings: Settings, nets: Nets) -> Task:
 BEST = Metric(
     "relative",
     "lower",
-    "mean over networks of the validation loss as a share of that of always answering the training labels' mean",
+    "mean over held-out labels of the network's validation loss as a share of that of always answering the training "
+    "labels' mean",
 )
 DEFINITIONS = {
     "sex": "mean over the batch's labelled faces of -Σ_{male, female} p·log softmax(logits), nats",
@@ -294,7 +295,7 @@ def validation(nets: Nets, columns: Mapping[str, Array], taught: list[str], devi
         logits.append(read[1])
         wanted.append(batch["conditions"])
     y, scores, c = torch.cat(found), torch.cat(logits), torch.cat(wanted)
-    values, shares = {}, []
+    values, shares, labels = {}, [], []
     for what in taught:
         mean, target = nets[what].labels.mean, c[:, PLACES[what]]
         known = ~target.isnan().any(1)
@@ -309,8 +310,10 @@ def validation(nets: Nets, columns: Mapping[str, Array], taught: list[str], devi
             guessed = (mean - target)[:, 0].square()
         values[f"{what}/loss"] = mean_of_labelled(errors, known)
         shares.append(values[f"{what}/loss"] / mean_of_labelled(guessed, known).clamp_min(1e-9))
+        labels.append(known.sum())
     total = torch.stack([values[f"{what}/loss"] for what in taught]).sum()
-    return {"loss": total, **values, BEST.name: torch.stack(shares).mean()}
+    n = torch.stack(labels)
+    return {"loss": total, **values, BEST.name: (torch.stack(shares) * n).sum() / n.sum()}
 
 
 def batches(columns: Mapping[str, Array], device: Any) -> Iterator[Batch]:
@@ -375,7 +378,7 @@ METRICS = (
 def evaluate(trained: Trained, split: str) -> dict[str, float | str]:
     """Each network's errors on a split's labels, beside always answering the training labels' mean.
 
-    A network that does hardly better than the mean is said to have collapsed to it.
+    A network that does hardly better than the mean is said to.
     """
     import numpy as np
 
@@ -452,7 +455,7 @@ def scatter(name: str, labels: Array, answers: Array, mean: float) -> Curves:
 
     from epochal.evidence.metrics import regression
 
-    even = np.linspace(0, 1, 41).tolist()  # many enough to be a line without marks at its ends
+    even = np.linspace(0, 1, 101).tolist()  # many enough to be a line without marks at its ends
     return Curves(
         {
             "test image": (labels.tolist(), answers.tolist()),
