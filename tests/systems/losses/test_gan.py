@@ -64,3 +64,15 @@ def test_r1_is_the_squared_gradient_by_hand() -> None:
     torch.testing.assert_close(penalty.detach(), 4 * 1.5**2 * squares)
     (slope,) = torch.autograd.grad(penalty, w)
     torch.testing.assert_close(slope, 8 * 1.5 * squares)
+
+
+@pytest.mark.parametrize("target", [1.0, 0.9, 0.6])
+def test_even_odds_are_where_the_best_discriminator_has_them(target: float) -> None:
+    """As many real as generated pictures look alike: the D that is best for them, found by descent, is that point."""
+    d = torch.zeros(1, requires_grad=True, dtype=torch.float64)
+    for _ in range(2000):
+        loss = gan.discriminator_loss(d, d, real_target=target)
+        (gradient,) = torch.autograd.grad(loss, d)
+        d = (d - gradient).detach().requires_grad_()
+    assert float(d.detach()) == pytest.approx(gan.even_odds(target), abs=1e-6)
+    assert gan.even_odds(1.0) == 0

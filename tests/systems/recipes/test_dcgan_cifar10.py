@@ -102,7 +102,7 @@ def test_the_seven_experiments_and_what_they_lacked() -> None:
         "net.spectral_norm": [False] * 8,
         "optim.ema": [*[0.0] * 7, 0.999],
         "loss.real_target": [*[1.0] * 6, 0.8, 0.9],
-        "loss.threshold": [*[0.5] * 7, 0.0],
+        "loss.threshold": [*[0.5] * 7, None],
     }.items():
         assert [in_force[name][key] for name in parents] == values, key
 

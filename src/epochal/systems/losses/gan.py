@@ -41,11 +41,17 @@ def r1_penalty(outputs: Tensor, images: Tensor) -> Tensor:
 
 
 def accuracies(real: Tensor, fake: Tensor, *, threshold: float) -> tuple[Tensor, Tensor]:
-    """Share of real images with D above the threshold, and of generated ones with D not above it: each ().
-
-    The even-odds point, where "real" is as likely as not, is 0 for a logit and 1/2 after a sigmoid.
-    """
+    """Share of real images with D above the threshold, and of generated ones with D not above it: each ()."""
     return (real.detach() > threshold).float().mean(), (fake.detach() <= threshold).float().mean()
+
+
+def even_odds(real_target: float = 1.0) -> float:
+    """What the best discriminator's logit is where "real" is as likely as not: log(t / (2 - t)).
+
+    Where real images have density p and generated ones q, `discriminator_loss` is least at σ(D) = t·p / (p + q),
+    which is t/2 for p = q: a logit of 0 for targets of 1, below it for smoothed ones.
+    """
+    return log(real_target / (2 - real_target))
 
 
 def sigmoid_bounds(real_target: float = 1.0) -> tuple[float, tuple[float, float]]:

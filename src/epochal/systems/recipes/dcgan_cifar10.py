@@ -59,8 +59,9 @@ class Loss:
 
     real_target: Annotated[float, Interval(0.5, 1, open_low=True)] = 1.0
     """Target of real images for the discriminator; below 1: one-sided label smoothing (Salimans et al. 2016)."""
-    threshold: float = 0.5
-    """Discriminator's output above which the log counts an image as real (the even-odds point of a logit is 0)."""
+    threshold: float | None = 0.5
+    """Discriminator's output above which the log counts an image as real (the even-odds point of a logit is 0 for
+    targets of 1); none: at even odds, where accuracies are measured in any case."""
     r1: Annotated[float, Interval(0)] = 0.0
     """Weight γ of the penalty γ/2·‖∇D(x)‖² at real images (Mescheder et al. 2018); 0: none."""
     r1_every: Annotated[int, Interval(1)] = 1
@@ -165,7 +166,7 @@ VERSIONS = (
             "net.init": "normal",
             "net.dropout": 0.0,
             "loss.real_target": 0.9,
-            "loss.threshold": 0.0,
+            "loss.threshold": None,
             "optim.ema": 0.999,
         },
     ),
@@ -267,11 +268,9 @@ def generator_loss(settings: Settings) -> Any:
 def discriminator_loss(settings: Settings) -> Any:
     """The discriminator's loss on real images and those that the generator's phase left, and its accuracies.
 
-    Parts: share of real and of generated images told right, at even odds; `…_as_logged` at the threshold that the
-    log used, where that is another.
+    Parts: share of real and of generated images told right, at each of the thresholds.
     """
-    wanted = settings.loss
-    even = even_odds(settings)
+    wanted, asked = settings.loss, thresholds(settings)
 
     def loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Any, Mapping[str, Any]]:
         import torch
@@ -283,12 +282,10 @@ def discriminator_loss(settings: Settings) -> Any:
         # Both in one pass: nothing in the discriminator depends on which images share a batch.
         real, fake = discriminator(images).split([len(batch["x"]), len(batch["fake"])])
         total = gan.discriminator_loss(real, fake, real_target=wanted.real_target)
-        parts = dict(
-            zip(("real_accuracy", "fake_accuracy"), gan.accuracies(real, fake, threshold=even), strict=True)
-        )
-        if wanted.threshold != even:
-            logged = gan.accuracies(real, fake, threshold=wanted.threshold)
-            parts |= {"real_accuracy_as_logged": logged[0], "fake_accuracy_as_logged": logged[1]}
+        parts = {}
+        for suffix, threshold in asked.items():
+            right = gan.accuracies(real, fake, threshold=threshold)
+            parts |= {f"real_accuracy{suffix}": right[0], f"fake_accuracy{suffix}": right[1]}
         if wanted.r1:
             x = images[: -(-len(real) // wanted.r1_every)].detach().requires_grad_()
             parts["r1"] = wanted.r1 / 2 * gan.r1_penalty(discriminator(x), x)
@@ -298,9 +295,17 @@ def discriminator_loss(settings: Settings) -> Any:
     return loss
 
 
-def even_odds(settings: Settings) -> float:
-    """Discriminator's output at which "real" is as likely as not: 0 for a logit, 1/2 behind a sigmoid."""
-    return 0.5 if settings.net.sigmoid else 0.0
+def thresholds(settings: Settings) -> dict[str, float]:
+    """Where the discriminator's accuracies are measured, by the suffix of their names.
+
+    At even odds; behind a sigmoid at 1/2, as the log does: the losses take its σ(D) for a logit, whose even odds are
+    below all that a sigmoid puts out. Where the log measured elsewhere, there too.
+    """
+    from epochal.systems.losses import gan
+
+    even = 0.5 if settings.net.sigmoid else gan.even_odds(settings.loss.real_target)
+    logged = settings.loss.threshold
+    return {"": even} if logged is None or logged == even else {"": even, "_as_logged": logged}
 
 
 def augmented(x: torch.Tensor, wanted: Augment, rng: torch.Generator) -> torch.Tensor:
@@ -345,10 +350,7 @@ def evaluate(trained: Trained, split: str) -> dict[str, float | str]:
     from epochal.systems.recipes import _dcgan_measuring as measuring
 
     settings = trained.settings
-    thresholds = {"": even_odds(settings)}
-    if settings.loss.threshold != even_odds(settings):
-        thresholds["_as_logged"] = settings.loss.threshold
-    return measuring.measure(trained, photographs(settings), split, thresholds)
+    return measuring.measure(trained, photographs(settings), split, thresholds(settings))
 
 
 def figures(trained: Trained) -> dict[str, ImageGrid]:
@@ -369,8 +371,7 @@ def figures(trained: Trained) -> dict[str, ImageGrid]:
 def history(settings: Settings) -> tuple[Panel, Panel]:
     """Both losses, and what share of real and generated images the discriminator tells right.
 
-    Behind a sigmoid lines show what the losses cannot leave; the accuracies stand at even odds and, where the log
-    measured elsewhere, as logged.
+    Behind a sigmoid lines show what the losses cannot leave.
     """
     from epochal.systems.losses import gan
 
@@ -381,15 +382,13 @@ def history(settings: Settings) -> tuple[Panel, Panel]:
             f"least discriminator loss behind a sigmoid ({least:.3f})": (least,),
             f"generator loss behind a sigmoid ({low:.3f} to {high:.3f})": (low, high),
         }
-    even, logged = even_odds(settings), settings.loss.threshold
-    accuracies = {
-        f"real images (D > {even:g})": "discriminator/real_accuracy",
-        f"generated images (D ≤ {even:g})": "discriminator/fake_accuracy",
-    }
-    if logged != even:
+    d = "σ(D)" if settings.net.sigmoid else "D"
+    accuracies = {}
+    for suffix, threshold in thresholds(settings).items():
+        words = ("real as logged", "generated as logged") if suffix else ("real images", "generated images")
         accuracies |= {
-            f"real as logged (D > {logged:g})": "discriminator/real_accuracy_as_logged",
-            f"generated as logged (D ≤ {logged:g})": "discriminator/fake_accuracy_as_logged",
+            f"{words[0]} ({d} > {threshold:.3g})": f"discriminator/real_accuracy{suffix}",
+            f"{words[1]} ({d} ≤ {threshold:.3g})": f"discriminator/fake_accuracy{suffix}",
         }
     losses = {"generator": "generator/loss", "discriminator": "discriminator/loss"}
     return (
