@@ -211,10 +211,11 @@ def quality(page: Page, runs: Runs, lab: Lab) -> None:
         "",
         SOURCES,
         "",
-        "Seed 0; the standard error is over subsets of the images, and says nothing of other seeds. Real images beside "
-        f"other real ones (the floor): {'; '.join(f'FD {fd:.4f}, KID {kid:.1e}' for fd, kid in sorted(floors))}. "
-        "Diversity: mean pixel distance of two samples as a share of that of two real images. Nearest: median feature distance of "
-        "samples from their nearest training image as a share of that of unseen images; near 0 tells copies.",
+        "Seed 0; the standard error is over subsets of the images, and says nothing of other seeds. Real images "
+        f"beside other real ones (the floor): {'; '.join(f'FD {fd:.4f}, KID "
+        f"{kid:.1e}' for fd, kid in sorted(floors))}. Diversity: mean pixel distance of two samples as a share of "
+        "that of two real images. Nearest: median feature distance of samples from their nearest training image as a "
+        "share of that of unseen images; near 0 tells copies.",
     )
 
 
@@ -253,10 +254,11 @@ def curves(page: Page, runs: Runs, lab: Lab) -> None:
         "means), on fresh pictures. The log of exp-1 and exp-2 measured at 0.5 on a logit, whose even-odds point is 0 "
         "(with real targets t below 1, log(t / (2 - t)): -0.20 for `recommended`).",
         "",
-        "From exp-3 on no threshold is right. The losses take σ(D) for a logit: their even odds are σ(D) = 0, where its "
-        "outputs end, and the log's 0.5, which stands in both columns, is odds of 62 to 38. Accuracies of 0 and 1 "
+        "From exp-3 on no threshold is right. The losses take σ(D) for a logit: their even odds are σ(D) = 0, where "
+        "its outputs end, and the log's 0.5, which stands in both columns, is odds of 62 to 38. Accuracies of 0 and 1 "
         "beside losses of 0.693 and 1.386 are therefore no bias to one side: σ(D) is 0 for every image, and the "
-        "discriminator says even odds of all. The other way round (1 and 0, losses 0.313 and 1.627) σ(D) is 1 for all.",
+        "discriminator says even odds of all. The other way round (1 and 0, losses 0.313 and 1.627) σ(D) is 1 for "
+        "all.",
         "",
         "The log says that the discriminator of exp-3 was right about nine times in ten on both. Where the losses see "
         "σ(D), as its code reads and as is trained here, that is not what follows. Keras from 2.4 on looks past a "
@@ -326,10 +328,11 @@ def chosen(page: Page, tries: Runs, lab: Lab) -> None:
     """What else `recommended` could have been."""
     page.section("How `recommended` was chosen")
     page.say(
-        "Settings tried on seeds that are none of those above, all with β1 0.5, learning rate 2e-4, weights N(0, 0.02²), "
-        "real targets of 0.9 and an averaged generator (0.999), which drew the samples. Smaller batches take more steps "
-        "in the same number of epochs, at about the same cost an epoch. Chosen: the least FD and KID. That is not the "
-        "best precision or coverage, and most rows are of one seed: the choice is no comparison, the pairs above are.",
+        "Settings tried on seeds that are none of those above, all with β1 0.5, learning rate 2e-4, weights N(0, "
+        "0.02²), real targets of 0.9 and an averaged generator (0.999), which drew the samples. Smaller batches take "
+        "more steps in the same number of epochs, at about the same cost an epoch. Chosen: the least FD and KID. That "
+        "is not the best precision or coverage, and most rows are of one seed: the choice is no comparison, the pairs "
+        "above are.",
         "",
     )
     rows = []

@@ -282,7 +282,7 @@ def discriminator_loss(settings: Settings) -> Any:
         # Both in one pass: nothing in the discriminator depends on which images share a batch.
         real, fake = discriminator(images).split([len(batch["x"]), len(batch["fake"])])
         total = gan.discriminator_loss(real, fake, real_target=wanted.real_target)
-        parts = {}
+        parts: dict[str, Any] = {}
         for suffix, threshold in asked.items():
             right = gan.accuracies(real, fake, threshold=threshold)
             parts |= {f"real_accuracy{suffix}": right[0], f"fake_accuracy{suffix}": right[1]}
@@ -383,7 +383,7 @@ def history(settings: Settings) -> tuple[Panel, Panel]:
             f"generator loss behind a sigmoid ({low:.3f} to {high:.3f})": (low, high),
         }
     d = "σ(D)" if settings.net.sigmoid else "D"
-    accuracies = {}
+    accuracies: dict[str, str] = {}
     for suffix, threshold in thresholds(settings).items():
         words = ("real as logged", "generated as logged") if suffix else ("real images", "generated images")
         accuracies |= {
