@@ -205,17 +205,16 @@ def quality(page: Page, runs: Runs, lab: Lab) -> None:
         *("coverage", "SWD", "diversity", "nearest"),
     )
     page.table(head, rows)
-    floors = {(test["fd_floor"], test["kid_floor"]) for test in first.values()}
+    floors = sorted({f"FD {test['fd_floor']:.4f}, KID {test['kid_floor']:.1e}" for test in first.values()})
     page.target("one floor for all runs", len(floors) == 1)
     page.say(
         "",
         SOURCES,
         "",
         "Seed 0; the standard error is over subsets of the images, and says nothing of other seeds. Real images "
-        f"beside other real ones (the floor): {'; '.join(f'FD {fd:.4f}, KID "
-        f"{kid:.1e}' for fd, kid in sorted(floors))}. Diversity: mean pixel distance of two samples as a share of "
-        "that of two real images. Nearest: median feature distance of samples from their nearest training image as a "
-        "share of that of unseen images; near 0 tells copies.",
+        f"beside other real ones (the floor): {'; '.join(floors)}. Diversity: mean pixel distance of two samples as a "
+        "share of that of two real images. Nearest: median feature distance of samples from their nearest training "
+        "image as a share of that of unseen images; near 0 tells copies.",
     )
 
 
