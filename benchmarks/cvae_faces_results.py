@@ -59,7 +59,8 @@ TRIALS: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "trial-weight": (
         "recommended",
-        "and W = 432,000, ten times as much: from the same β = 86.4 it falls further, in five epochs",
+        "and W = 432,000, ten times as much: from the same β = 86.4 it falls further, in five epochs; the rate "
+        "constant",
         {"loss.independence": 0.0},
     ),
     "trial-recommended": ("recommended", "and an adversary on the code, λ = 100: recommended", {}),
@@ -180,7 +181,7 @@ def write(lab: Lab, out: Path) -> int:
     survival(page, runs, measured)
     losses(page, runs)
     obedience(page, measured, out)
-    repetition(page, measured, lab, out)
+    repetition(page, runs, measured, lab, out)
     speed(page, runs)
     pictures(page, runs, out)
     records.keep(runs.values(), out / "records")
@@ -192,20 +193,27 @@ def parameters(page: Page) -> None:
     page.section("Parameters")
     page.say(
         "The decoder adds to each of its four feature maps what a dense layer makes of latent and condition: weights "
-        "of every position's own (`dense`), one number a channel at all positions (`broadcast`), or nothing (`none`).",
+        "of every position's own (`dense`), one number a channel at all positions (`broadcast`), or nothing (`none`). "
+        "All versions have dense ones; `net.side_path` is the setting.",
         "",
     )
-    rows = []
+    rows: dict[tuple[Any, ...], list[str]] = {}
     for version in EPOCHS:
         for side_path in ("dense", "broadcast", "none"):
             own = recipes.settings_of(cvae_faces.RECIPE, version)
             n = cvae_faces.parameter_counts(settings_room.apply(own, {"net.side_path": side_path}))
-            row = (own.net.latent, side_path, n["encoder"], n["decoder"], n["decoder's side paths"])
-            if row not in rows:
-                rows.append(row)
+            size = (own.net.latent, f"{own.net.width:g}", side_path)
+            counts = (n["encoder"], n["decoder"], n["decoder's side paths"])
+            rows.setdefault((*size, *counts), []).append(version)
     page.table(
-        ["latent dimensions", "side paths", "encoder", "decoder", "of these in side paths"],
-        [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in rows],
+        [
+            *("versions", "latent dimensions", "width", "side paths"),
+            *("encoder", "decoder", "of these in side paths"),
+        ],
+        [
+            [", ".join(versions), *(f"{cell:,}" if isinstance(cell, int) else cell for cell in row)]
+            for row, versions in rows.items()
+        ],
     )
 
 
@@ -236,7 +244,7 @@ def survival(page: Page, runs: Mapping[str, Run], measured: Mapping[str, Mapping
             "beside the conditions",
             "KL, nats",
             "MSE",
-            "MSE of the mean face",
+            "MSE of the mean face (training images)",
         ],
         rows,
     )
@@ -331,14 +339,17 @@ def fidelity_row(version: str, v: Mapping[str, float]) -> list[str]:
     ]
 
 
-def repetition(page: Page, measured: Mapping[str, Mapping[str, float]], lab: Lab, out: Path) -> None:
+def repetition(
+    page: Page, runs: Mapping[str, Run], measured: Mapping[str, Mapping[str, float]], lab: Lab, out: Path
+) -> None:
     """Whether the code repeats the conditions, of the versions and of short trials."""
     page.section("Does the code repeat the conditions?")
     page.say(
-        "The same 100 persons drawn with a condition at either end; the first picture is encoded and decoded with the "
-        "other condition. *Followed*: the change made, projected on the true change, median over persons. *Reach*: "
-        "the same where the second picture is encoded, too: what such blurred pictures can show. Where the code holds "
-        "what the condition says, the condition alone moves little, and followed stays behind reach.",
+        "The same 100 persons drawn with a condition at either end (0.1 and 0.9; of the sex both); the first picture "
+        "is encoded and decoded with the other condition. *Followed*: the change Δy made, projected on the true "
+        "change Δx, <Δy, Δx> / <Δx, Δx>, median over persons: 1 is all of it. *Reach*: the same where the second "
+        "picture is encoded, too: what such blurred pictures can show. Where the code holds what the condition says, "
+        "the condition alone moves little, and followed stays behind reach.",
         "",
     )
     trials = {name: run for name in TRIALS for run in tried(lab, name, only_found=True)}
@@ -346,9 +357,17 @@ def repetition(page: Page, measured: Mapping[str, Mapping[str, float]], lab: Lab
     rows = [[version, *following_cells(v)] for version, v in measured.items() if "hair_followed" in v]
     if rows:
         page.table(["version", *(f"{axis}: followed of reach" for axis in AXES)], rows)
+    if BEST in runs:
+        told = dict(runs[BEST].epoch_values("train")["cvae/told"])
+        page.say(
+            "",
+            f"Of the code of {BEST} its adversary reads {told[max(told)]:.2f} of 4 in the last epoch: the sum over the "
+            "conditions of the share of the variance that is told.",
+        )
     page.say(
         "",
-        "Short trials (4,000 faces, 0.35 of the width, 10 epochs, seed 0), each with what the one above changed:",
+        "Short trials (4,000 faces, 0.35 of the width, 10 epochs, seed 0), each with what the one above changed, the "
+        "last with another λ; MSE on held-out images, of codes drawn from the encoder's distribution:",
         "",
     )
     if not kept:

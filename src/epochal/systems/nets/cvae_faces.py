@@ -158,9 +158,9 @@ class Decoder(nn.Module):
 class Adversary(nn.Module):
     """Reads the conditions off a code: z (B, latent) → (B, 4), in standard deviations from the training images' mean.
 
-    Where it finds nothing it answers 0; the mean square of its answers is then the share of a condition's variance
-    that the code tells (the correlation ratio). Lample et al., "Fader Networks", 2017, with conditions that are
-    numbers instead of yes or no. It sees every batch of codes standardised: else an encoder escapes it by moving all
+    Where it finds nothing it answers 0; of the best one the mean square of the answers is the share of a condition's
+    variance that the code tells (the correlation ratio). Lample et al., "Fader Networks", 2017, with conditions that
+    are numbers instead of yes or no. It sees every batch of codes standardised: else an encoder escapes it by moving all
     codes together, ever further from where they are drawn.
     """
 

@@ -71,8 +71,9 @@ class Loss:
     kl_fall: Annotated[int, Interval(1)] = 1
     """Epochs after them in which it falls to 1, by the same factor each."""
     independence: Annotated[float, Interval(0)] = 0.0
-    """Weight λ of what an adversary reads of the conditions off the code (Lample et al. 2017), a sum over conditions of
-    at most 1 each; 0: there is none."""
+    """Weight λ of what an adversary reads of the conditions off the code (Lample et al. 2017): the mean square of its
+    answers, which for the best one is the share of a condition's variance that is read, summed over the conditions; 0:
+    there is none."""
     l2: Annotated[float, Interval(0)] = 0.001
     """Weight of the sum of squares of all convolution kernels."""
 
@@ -163,7 +164,7 @@ VERSIONS = (
         "recommended",
         parent="sum-mse",
         change="W = 432,000 (β = 0.1), but β = 86.4 for three epochs, from which it falls by the eighth, and an "
-        "adversary that reads conditions off the code, so that the code does not repeat them; faces from a Gaussian "
+        "adversary that reads conditions off the code, so that the code repeats them less; faces from a Gaussian "
         "fitted to the codes; no dropout; rate 1e-3, warmed up and falling, gradients clipped; half the width",
         patch={
             "loss.weight": 432_000.0,
