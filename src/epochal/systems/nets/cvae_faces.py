@@ -160,8 +160,8 @@ class Adversary(nn.Module):
 
     Where it finds nothing it answers 0; of the best one the mean square of the answers is the share of a condition's
     variance that the code tells (the correlation ratio). Lample et al., "Fader Networks", 2017, with conditions that
-    are numbers instead of yes or no. It sees every batch of codes standardised: else an encoder escapes it by moving all
-    codes together, ever further from where they are drawn.
+    are numbers instead of yes or no. It sees every batch of codes standardised: else an encoder escapes it by moving
+    all codes together, ever further from where they are drawn.
     """
 
     COLUMNS = (0, 2, 3, 4)

@@ -73,12 +73,12 @@ VERSIONS = (
             "epochs": 300,
         },
         reported={"nll": 89.9},
-        source="a published table without its network, 200 importance samples",
+        source="Rezende & Mohamed 2015, diagonal covariance; 200 importance samples",
     ),
     Version(
         "iwae",
         parent="binarised",
-        change="a bound of 50 importance samples instead of one",
+        change="a bound of 50 importance samples instead of one; half the rate, 50 epochs",
         patch={"loss.importance_samples": 50, "optim.lr": 1e-3, "epochs": 50},
         reported={"nll": 87.1},
         source="Burda et al. 2016, 5,000 importance samples",
@@ -86,7 +86,7 @@ VERSIONS = (
     Version(
         "binarised-conv",
         parent="binarised",
-        change="convolutions of stride 2 instead of one dense layer",
+        change="convolutions of stride 2 instead of one dense layer; half the rate, 60 epochs",
         patch={"net.architecture": "conv", "optim.lr": 1e-3, "epochs": 60},
     ),
     Version(
@@ -178,7 +178,7 @@ def definition(settings: Settings) -> str:
     )
     if loss.importance_samples > 1:
         k = loss.importance_samples
-        return f"mean over images of -log 1/{k} Σ_k w_k, -log w = Σ_pixels {likelihood} + log q(z|x) - log p(z), nats"
+        return f"mean over images of -log(Σ_k w_k / {k}), -log w = Σ_pixels {likelihood} + log q(z|x) - log p(z), nats"
     weight = "" if loss.beta == 1 else f"{loss.beta:g}·"
     return f"mean over images of Σ_pixels {likelihood} + {weight}KL(q(z|x) ‖ N(0, I)), nats"
 

@@ -164,7 +164,7 @@ def build(settings: Settings, nets: Nets) -> Task:
                 trains=("discriminator",),
                 loss=discriminator,
                 optimiser=shared.optimiser(settings, len(train["images"]), lr=settings.discriminator.lr),
-                definition="mean over the batch of -log D(p) - log(1 - D(z)), p ~ N(0, I)",
+                definition="mean over the batch of softplus(-D(p)) + softplus(D(z)), p ~ N(0, I)",
             )
         )
     return Task(
@@ -180,7 +180,7 @@ def build(settings: Settings, nets: Nets) -> Task:
 
 def definition(settings: Settings) -> str:
     """The autoencoder's loss as a formula; runs whose formulas differ are not compared by loss."""
-    pull = {"mmd": "MMD²(z, N(0, I)) of the batch", "gan": "mean over images of -log D(z)"}
+    pull = {"mmd": "MMD²(z, N(0, I)) of the batch", "gan": "mean over images of softplus(-D(z))"}
     return (
         f"mean over images of Σ_pixels (x - y)² + {settings.loss.weight:g}·{pull[settings.loss.regulariser]}"
     )
