@@ -1,4 +1,4 @@
-"""Draws all faces, times it, shows them: docs/results/drawn-faces.md, its picture, benchmarks/results/drawn-faces.json.
+"""Draws all faces, times it, shows them: docs/results/drawn-faces.md with pictures, benchmarks/results/drawn-faces.json.
 
     python benchmarks/drawn_faces_page.py [--found]
 
@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, PngImagePlugin
 from results_page import RESULTS, Page
 
 from epochal.journal import environment
+from epochal.report import figures
 from epochal.systems.data import faces_drawn, kept_rows
 from epochal.systems.data.faces import SIDE
+from epochal.training.task import ImageGrid
 
 MEASURED = Path(__file__).parent / "results" / "drawn-faces.json"
 DRAWING_SECONDS, START_SECONDS = 60.0, 2.0
 STEPS = 5
 CONDITIONS = {"sex style": 0, "hair darkness": 2, "mouth openness": 3, "eye openness": 4}
-GAP = 10  # pixels between the blocks of the picture
 
 
 def main() -> int:
@@ -48,11 +48,9 @@ def main() -> int:
         "",
         "![Drawn faces](drawn-faces.png)",
         "",
-        "The first two rows: test faces 0–19. Below, each row is one person with one condition moved from 0 to 1 in "
-        "steps of a quarter and all else fixed: left sex style (female to male), then hair darkness; right mouth "
-        "openness, then eye openness.",
+        "![Drawn faces, one condition moved](drawn-faces-moved.png)",
     )
-    picture(RESULTS / "drawn-faces.png")
+    pictures(RESULTS)
     effects(page)
     timing(page, json.loads(MEASURED.read_text(encoding="utf-8")))
     return page.write(RESULTS / "drawn-faces.md")
@@ -62,32 +60,21 @@ def main() -> int:
 # ----------------------------------------------------------------------------------------------
 
 
-def picture(path: Path) -> None:
-    """Test faces, and below them persons with one condition moved."""
-    columns = 2 * STEPS
-    strangers = faces_drawn.draw_rows("test", 0, 2 * columns).reshape(2, columns, SIDE, SIDE, 3)
-    blocks = [sheet(strangers[:, :STEPS]), sheet(strangers[:, STEPS:])]
-    moved = [sheet(ladder(column, 2)) for column in CONDITIONS.values()]
-    sides = [[blocks[0], *moved[:2]], [blocks[1], *moved[2:]]]
-    whole = apart([apart(side, 0) for side in sides], 1)
-    about = PngImagePlugin.PngInfo()
-    about.add_text("Title", "Drawn faces, and the same persons with one condition moved")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(whole).save(path, optimize=True, pnginfo=about)
-
-
-def sheet(images: np.ndarray) -> np.ndarray:
-    """(rows, columns, side, side, 3) as one picture."""
-    rows, columns = images.shape[:2]
-    return images.transpose(0, 2, 1, 3, 4).reshape(rows * SIDE, columns * SIDE, 3)
-
-
-def apart(blocks: list[np.ndarray], axis: int) -> np.ndarray:
-    """Pictures side by side or below each other with white between them."""
-    shape = list(blocks[0].shape)
-    shape[axis] = GAP
-    between = np.full(shape, 255, np.uint8)
-    return np.concatenate([part for block in blocks for part in (between, block)][1:], axis)
+def pictures(folder: Path) -> None:
+    """Test faces as they come; and two persons with one condition moved."""
+    strangers = faces_drawn.draw_rows("test", 0, 20).reshape(2, 10, SIDE, SIDE, 3)
+    figures.draw(
+        ImageGrid(strangers, title="Drawn faces: the first twenty of the test set"),
+        folder / "drawn-faces.png",
+    )
+    moved = ImageGrid(
+        np.concatenate([ladder(column, 2) for column in CONDITIONS.values()]),
+        title="Drawn faces: one condition moved, all else fixed",
+        rows=[f"{name}, {person} person" for name in CONDITIONS for person in ("one", "another")],
+        columns=[f"{value:g}" for value in np.linspace(0, 1, STEPS)],
+        column_axis="the condition (sex style: 0 female, 1 male)",
+    )
+    figures.draw(moved, folder / "drawn-faces-moved.png")
 
 
 def ladder(column: int, persons: int) -> np.ndarray:
@@ -180,8 +167,9 @@ def timing(page: Page, times: dict[str, Any]) -> None:
     load = f", load average {times['load']:.1f} before" if times["load"] is not None else ""
     page.say(
         f"{about['cpu']}, {about['cores']} cores, NumPy {about['packages']['numpy']}, {times['threads']} threads"
-        f"{load}. One face costs {times['cpu_ms_a_face']:.1f} ms of one core, all training faces "
-        f"{times['drawing_cpu']:.0f} s; the files take {times['bytes'] / 1e6:,.0f} MB.",
+        f"{load}. Drawing a face costs {times['cpu_ms_a_face']:.1f} ms of one core; all training faces, drawn by "
+        f"several threads and written, {times['drawing_cpu']:.0f} s of all cores together. The files take "
+        f"{times['bytes'] / 1e6:,.0f} MB.",
         "",
     )
     later = max(each["seconds"] for each in times["later"])
