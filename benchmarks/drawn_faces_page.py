@@ -1,4 +1,4 @@
-"""Draws all faces, times it, shows them: docs/results/drawn-faces.md with pictures, benchmarks/results/drawn-faces.json.
+"""Draws all faces, times it, shows them: docs/results/drawn-faces.md and benchmarks/results/drawn-faces.json.
 
     python benchmarks/drawn_faces_page.py [--found]
 

@@ -296,16 +296,13 @@ def cvae(page: Page, lab: Lab, folder: Path, out: Path, *, train: bool, epochs: 
     )
     numbers = evaluated(run, lab)
     said = run.reload().meta["measured_with"].get("test", {})
-    rows = [
-        [
-            name,
-            f"{numbers[f'{axis}_r2']:.2f}",
-            f"{numbers[f'{axis}_mae']:.3f}",
-            f"{numbers[f'{axis}_moves_{axis}']:.2f}",
-            f"{numbers[f'instrument_{axis}_r2']:.2f}",
-        ]
-        for axis, name in {"sex": "sex (p male)", **NAMES}.items()
-    ]
+    rows, blind = [], []
+    for axis, name in {"sex": "sex (p male)", **NAMES}.items():
+        own = numbers.get(f"instrument_{axis}_r2", math.nan)
+        values = (numbers[f"{axis}_r2"], numbers[f"{axis}_mae"], numbers[f"{axis}_moves_{axis}"])
+        blind += [] if own > 0 else [axis]
+        rows.append([name, *(f"{value:.2f}" if own > 0 else "–" for value in values), f"{own:.2f}"])
+    crossing = "not judged" if blind else f"{numbers['cross_talk']:.2f}"
     page.table(["condition", "R²", "MAE", "moves by", "the readers' own R²"], rows)
     page.say(
         "",
@@ -313,8 +310,8 @@ def cvae(page: Page, lab: Lab, folder: Path, out: Path, *, train: bool, epochs: 
         "measured change where the condition alone goes from end to end, 1 being all of it. These readers are others "
         "than those above: generated faces are soft, so they learned the same few labels from pictures blurred by up "
         "to two pixels. Their own R² is that on the test pictures with a label; where they do no better than the mean "
-        "they cannot judge, and only the grid says what a condition does. Cross-talk, the largest change of another "
-        f"condition: {numbers['cross_talk']:.2f}.",
+        "they cannot judge (–), and only the grid says what a condition does. Cross-talk, the largest change of "
+        f"another condition: {crossing}.",
         "",
         f"- test pictures: MSE {numbers['mse']:.4f} (of the mean face: {numbers['mean_face_mse']:.4f}), "
         f"{numbers['psnr']:.1f} dB, KL {numbers['kl']:.0f} nats, {numbers['active_units']:.0f} active units",

@@ -155,7 +155,20 @@ def fidelity(trained: Trained, images: Array, labels: Array) -> tuple[dict[str, 
             numbers[f"{moved}_moves_{other}"] = float(found.matrix[i, j])
 
     numbers |= _errors(measured_conditions(trained.helpers, images), labels, "instrument_")
-    return numbers, f"face-conditions; the instrument's own errors are on {len(images):,} images of the split"
+    return (
+        numbers,
+        f"face-conditions; the instrument's own errors are on {len(images):,} images of the split{of(labels)}",
+    )
+
+
+def of(labels: Array) -> str:
+    """How many of images have a label of each condition, where not all have: " (labelled: sex 12, …)"."""
+    import numpy as np
+
+    counts = {axis: int((~np.isnan(labels[:, place])).sum()) for axis, place in drawing.PLACE.items()}
+    if min(counts.values()) == len(labels):
+        return ""
+    return f" (labelled: {', '.join(f'{axis} {n:,}' for axis, n in counts.items())})"
 
 
 def instrument_response(trained: Trained) -> Response:
