@@ -44,6 +44,8 @@ def test_each_panel_has_its_series_and_lines() -> None:
     assert found["one"] == [0.5, 0.4] and found["other"] == [1.2, 1.1]
     heights = [line.get_ydata()[0] for line in losses.lines if line.get_label() == "bounds"]
     assert heights == [0.3, 0.7]
+    low, high = losses.get_ylim()
+    assert low < 0.28 and high > 1.2, "a line below all values is off the axis, too"
     assert {str(line.get_label()) for line in accuracy.lines} == {"right", "guessing"}
     low, high = accuracy.get_ylim()
     assert low < 0 and high > 1, "a share fills its axis, whatever the values are"

@@ -62,6 +62,11 @@ def history_figure(
                 level(axes, name, height, shape=lines.index(name))
         if panel.share:
             axes.set_ylim(-0.03, 1.03)
+        elif panel.lines and axes.get_yscale() == "linear":  # a line on the axis would not be seen
+            low, high = axes.get_ylim()
+            ends = [height for heights in panel.lines.values() for height in heights]
+            room = 0.04 * (max(high, *ends) - min(low, *ends))
+            axes.set_ylim(min(low, *(end - room for end in ends)), max(high, *(end + room for end in ends)))
         axes.set_xlabel(across, fontsize=BODY, color=INK)
         axes.set_ylabel(panel.y_axis, fontsize=BODY, color=INK, parse_math=False)
     sheet.name()
