@@ -28,6 +28,7 @@ from results_page import RESULTS, Page, evaluated, origin, seconds, spread, trai
 
 import epochal
 from epochal.errors import EpochalError
+from epochal.evidence.metrics.regression import LEAST_GAIN
 from epochal.journal import Lab, Run
 from epochal.systems import recipes
 from epochal.systems.data import faces_table, npz
@@ -300,8 +301,9 @@ def cvae(page: Page, lab: Lab, folder: Path, out: Path, *, train: bool, epochs: 
     for axis, name in {"sex": "sex (p male)", **NAMES}.items():
         own = numbers.get(f"instrument_{axis}_r2", math.nan)
         values = (numbers[f"{axis}_r2"], numbers[f"{axis}_mae"], numbers[f"{axis}_moves_{axis}"])
-        blind += [] if own > 0 else [axis]
-        rows.append([name, *(f"{value:.2f}" if own > 0 else "–" for value in values), f"{own:.2f}"])
+        judges = own > 1 - 1 / LEAST_GAIN
+        blind += [] if judges else [axis]
+        rows.append([name, *(f"{value:.2f}" if judges else "–" for value in values), f"{own:.2f}"])
     crossing = "not judged" if blind else f"{numbers['cross_talk']:.2f}"
     page.table(["condition", "R²", "MAE", "moves by", "the readers' own R²"], rows)
     page.say(
@@ -309,8 +311,8 @@ def cvae(page: Page, lab: Lab, folder: Path, out: Path, *, train: bool, epochs: 
         "R² and MAE of what the readers measure on 1,000 generated faces against what was asked for; *moves by*: the "
         "measured change where the condition alone goes from end to end, 1 being all of it. These readers are others "
         "than those above: generated faces are soft, so they learned the same few labels from pictures blurred by up "
-        "to two pixels. Their own R² is that on the test pictures with a label; where they do no better than the mean "
-        "they cannot judge (–), and only the grid says what a condition does. Cross-talk, the largest change of "
+        "to two pixels. Their own R² is that on the test pictures with a label; where they do hardly better than the "
+        "mean they cannot judge (–), and only the grid says what a condition does. Cross-talk, the largest change of "
         f"another condition: {crossing}.",
         "",
         f"- test pictures: MSE {numbers['mse']:.4f} (of the mean face: {numbers['mean_face_mse']:.4f}), "
