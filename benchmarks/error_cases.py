@@ -650,6 +650,15 @@ def _data() -> Iterator[Case]:
     )
     yield Case(
         area,
+        "A folder without the data",
+        ["run", "cvae-digits", "--data.dir", "data"],
+        "no mnist was found",
+        before="`data` is empty",
+        prepare=lambda place: void((place.root / "data").mkdir()),
+        trains=True,
+    )
+    yield Case(
+        area,
         "EPOCHAL_DATA names nothing",
         ["run", "cvae-digits"],
         "EPOCHAL_DATA",

@@ -456,6 +456,15 @@ def _folder_of_faces() -> Iterator[Case]:
     yield Case(area, "No folder is named", run, "--data.dir FOLDER", trains=True)
     yield Case(
         area,
+        "A folder without faces",
+        ["run", "cvae-faces", "--data.dir", "faces"],
+        "no faces-folder was found",
+        before="`faces` is empty",
+        prepare=lambda place: void((place.root / "faces").mkdir()),
+        trains=True,
+    )
+    yield Case(
+        area,
         "A label outside of its range",
         there,
         "row 3: hair is 50",

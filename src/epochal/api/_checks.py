@@ -46,7 +46,7 @@ def check_call(
     # A recipe with data of its own names its own sources; only those of ours can be checked here.
     ours = {"auto", *(source.name for source in data.sources())}
     if recipe.settings().data.source in ours:
-        data.resolve(settings.data.source, settings.data.dir)
+        data.check(settings.data.source, settings.data.dir)
 
 
 def check_name(name: str | None) -> None:

@@ -27,6 +27,28 @@ def test_auto_is_mnist_only_where_it_lies(real_data: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("wanted", "needs"),
+    [
+        (None, "mnist.npz"),
+        ("cifar10", "cifar10.npz"),
+        ("nuclei", "stage1_train"),
+        ("membranes", "challenge"),
+        ("faces-folder", "CSV"),
+        ("faces-sfhq", "faces_sfhq_64.npz"),
+    ],
+)
+def test_who_names_a_folder_is_never_given_drawn_items(
+    tmp_path: Path, wanted: str | None, needs: str
+) -> None:
+    """A folder without the data was mistyped: training on drawn items instead would spend hours on the wrong thing."""
+    for read in (data.resolve, data.load):
+        with pytest.raises(UsageError, match=rf"where no {wanted or 'mnist'} was found") as error:
+            read("auto", folder=str(tmp_path), wanted=wanted)
+        assert needs in str(error.value.hint) and "--data.source" in str(error.value.hint)
+    assert data.resolve("auto", wanted=wanted) != (wanted or "mnist")  # without a folder, they are drawn
+
+
+@pytest.mark.parametrize(
     ("typed", "meant"), [("minst", "'mnist'"), ("fashion_mnist", "'fashion-mnist'"), ("Glyphs", "'glyphs'")]
 )
 def test_an_unknown_source_names_the_nearest(typed: str, meant: str) -> None:

@@ -4,13 +4,14 @@ Importing this room costs nothing: what is heavy is imported when a source is re
 """
 
 from epochal.systems.data.dataset import Check, Dataset, SourceInfo, Verification
-from epochal.systems.data.verbs import fetch, load, resolve, sources, verify
+from epochal.systems.data.verbs import check, fetch, load, resolve, sources, verify
 
 __all__ = [
     "Check",
     "Dataset",
     "SourceInfo",
     "Verification",
+    "check",
     "fetch",
     "load",
     "resolve",

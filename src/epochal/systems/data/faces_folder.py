@@ -201,4 +201,5 @@ FACES_FOLDER = FacesFolder(
     licence="that of your pictures",
     items=(0, 0),
     stand_in="drawn-faces",
+    by_hand="square pictures and one CSV of their conditions",
 )

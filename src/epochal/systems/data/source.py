@@ -36,6 +36,7 @@ class Source(ABC):
         licence: as its publisher states it.
         items: number of training and test items; none where they are the user's own.
         stand_in: the drawn source that takes its place where it is not found; None for a drawn one.
+        by_hand: the files to put into a folder by hand, in words; empty for a drawn one.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Source(ABC):
     licence: str
     items: tuple[int, int]
     stand_in: str | None = None
+    by_hand: str = ""
 
     @property
     def download_bytes(self) -> int:
@@ -120,13 +122,11 @@ class FileSource(Source):
 
     Attributes:
         folders: where it may lie inside a data folder, besides directly in it.
-        by_hand: the files to put there by hand, in words.
         remote: where it can be downloaded, None where nowhere.
         edition: raised with every change of what is made of the files: copies in the cache are then made anew.
     """
 
     folders: tuple[str, ...]
-    by_hand: str
     remote: Remote | None = None
     edition: int = 1
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from epochal.errors import UsageError
 from epochal.systems.data.catalogue import SOURCES
 from epochal.systems.data.dataset import Dataset, SourceInfo, Verification
-from epochal.systems.data.source import Source
+from epochal.systems.data.source import Source, roots
 
 AUTO = "auto"
 
@@ -49,14 +49,24 @@ def resolve(source: str, folder: str | None = None, *, wanted: str | None = None
     """The source that a name stands for.
 
     "auto" is the wanted source (mnist where none is named) when it is found on this machine, else its drawn
-    stand-in: mnist → glyphs, cifar10 → shapes. Nothing is downloaded unasked.
+    stand-in: mnist → glyphs, cifar10 → shapes. Nothing is downloaded unasked, and who names a folder is never
+    given drawn items: what was meant lies elsewhere.
 
     Raises:
-        UsageError: unknown source, one of another kind than `wanted`, or a folder that does not exist.
+        UsageError: unknown source, one of another kind than `wanted`, a folder that does not exist, or one that
+            was named although nothing of what is wanted is found.
     """
     if source == AUTO:
         real = _source(wanted or "mnist")
-        return real.name if real.stand_in is None or real.find(folder) else real.stand_in
+        if real.stand_in is None or real.find(folder):
+            return real.name
+        if folder:
+            raise UsageError(
+                f"--data.dir is {folder!r}, where no {real.name} was found.",
+                hint=f"Put {real.by_hand} there, or name the folder that holds it. "
+                f"`--data.source {real.stand_in}` needs no files.",
+            )
+        return real.stand_in
     chosen = _source(source)
     if wanted is not None and chosen.kind != (kind := _source(wanted).kind):
         fitting = (*(other.name for other in SOURCES.values() if other.kind == kind), AUTO)
@@ -65,6 +75,17 @@ def resolve(source: str, folder: str | None = None, *, wanted: str | None = None
             hint=f"Choose one of {', '.join(fitting)}.",
         )
     return source
+
+
+def check(source: str, folder: str | None = None) -> None:
+    """Refuses what no recipe could read, before it is known which source is wanted.
+
+    Raises:
+        UsageError: unknown source, or a folder that does not exist.
+    """
+    roots(folder)
+    if source != AUTO:
+        _source(source)
 
 
 def sources(folder: str | None = None) -> list[SourceInfo]:
