@@ -37,6 +37,17 @@ def test_active_units_are_counted_above_the_threshold() -> None:
     assert got.active_units == 2
 
 
+def test_a_direction_spread_over_units_counts_once() -> None:
+    """Rotating a code of two directions over six units makes more units active, and leaves two directions."""
+    rng = np.random.default_rng(0)
+    mean = np.zeros((4000, 6))
+    mean[:, :2] = rng.normal(size=(4000, 2)) * (1.0, 0.5)
+    turned = mean @ np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    before, after = (latent.measure([(codes, np.zeros_like(codes))]) for codes in (mean, turned))
+    assert (before.active_units, before.active_directions) == (2, 2)
+    assert after.active_units > 4 and after.active_directions == 2
+
+
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=6).filter(any), st.floats(-1e6, 1e6))
 def test_merged_variance_equals_numpy(sizes: list[int], offset: float) -> None:
     """The variance merged over batches (empty ones too) equals NumPy's, even around a large mean."""
@@ -44,6 +55,8 @@ def test_merged_variance_equals_numpy(sizes: list[int], offset: float) -> None:
     parts = np.split(mean, np.cumsum(sizes)[:-1])
     got = latent.measure((part, np.zeros_like(part)) for part in parts)
     np.testing.assert_allclose(got.variances, mean.var(axis=0), rtol=1e-8, atol=1e-9)
+    eigenvalues = np.linalg.eigvalsh(np.cov(mean.T, bias=True)) if len(mean) > 1 else np.zeros(4)
+    assert got.active_directions == (eigenvalues > latent.ACTIVE_VARIANCE).sum()
     assert got.n == sum(sizes)
 
 

@@ -24,6 +24,8 @@ class Latent:
         kl_per_dimension: nats; mean over items, shape (d,). Sums to `kl`.
         variances: Var_x E[z_i|x], shape (d,): variance over items (divided by n) of the posterior mean.
         active_units: how many of the variances exceed 0.01.
+        active_directions: how many eigenvalues of Cov_x E[z|x] (d, d) exceed 0.01. A direction that is spread over
+            several units counts once here; rotating the code changes nothing.
     """
 
     n: int
@@ -31,6 +33,7 @@ class Latent:
     kl_per_dimension: Float64
     variances: Float64
     active_units: int
+    active_directions: int
 
 
 def kl_terms(mean: Any, logvar: Any) -> Float64:
@@ -51,7 +54,7 @@ def kl_terms(mean: Any, logvar: Any) -> Float64:
 def measure(codes: Iterable[tuple[Any, Any]]) -> Latent:
     """KL and active units (Burda, Grosse and Salakhutdinov 2016) over batches of (mean, logvar), each (n, d).
 
-    Variances are merged batch by batch (Chan, Golub and LeVeque 1979): one batch is held at a time, and a
+    Covariances are merged batch by batch (Chan, Golub and LeVeque 1979): one batch is held at a time, and a
     large common mean costs no digits.
 
     Raises:
@@ -66,19 +69,22 @@ def measure(codes: Iterable[tuple[Any, Any]]) -> Latent:
         if m == 0:
             continue
         if n == 0:
-            kl, centre, spread = (np.zeros(mu.shape[1]) for _ in range(3))
+            kl, centre = np.zeros(mu.shape[1]), np.zeros(mu.shape[1])
+            spread = np.zeros((mu.shape[1], mu.shape[1]))
         shift = mu.mean(axis=0) - centre
-        spread = spread + ((mu - mu.mean(axis=0)) ** 2).sum(axis=0) + shift**2 * (n * m / (n + m))
+        deviations = mu - mu.mean(axis=0)
+        spread = spread + deviations.T @ deviations + np.outer(shift, shift) * (n * m / (n + m))
         centre = centre + shift * (m / (n + m))
         kl = kl + terms.sum(axis=0)
         n += m
     if n == 0:
         raise ValueError("no codes to measure")
-    variances = spread / n
+    variances = np.diagonal(spread) / n
     return Latent(
         n=n,
         kl=float(kl.sum() / n),
         kl_per_dimension=kl / n,
         variances=variances,
         active_units=int((variances > ACTIVE_VARIANCE).sum()),
+        active_directions=int((np.linalg.eigvalsh(spread / n) > ACTIVE_VARIANCE).sum()),
     )

@@ -59,17 +59,18 @@ def rebuilding(trained: Trained, columns: Mapping[str, Array]) -> dict[str, floa
         "psnr": rebuilt.psnr,
         "kl": latent.kl,
         "active_units": float(latent.active_units),
+        "active_directions": float(latent.active_directions),
     }
 
 
 def prospects(
-    settings: Any, train: Mapping[str, Array], examined: int, active: int | None = None
+    settings: Any, train: Mapping[str, Array], examined: int, active: tuple[int, int] | None = None
 ) -> tuple[dict[str, float], str]:
     """What β lets survive: directions in which the images, and what their conditions leave of them, vary enough.
 
     Returns:
         β, the two numbers of directions and the mean squared error of always answering the mean face; and the
-        sentence that says so, with `active` units also these.
+        sentence that says so, with `active` units and directions also these.
     """
     from epochal.evidence.metrics import directions
 
@@ -77,7 +78,9 @@ def prospects(
     beta, found = VALUES / weight, spectrum(train, examined)
     kept = directions.surviving(found.total, VALUES, weight)
     numbers = {"beta": beta, "directions": float(kept), "mean_face_mse": float(found.total.sum()) / VALUES}
-    units = f"{latent} latent dimensions" if active is None else f"active units {active} of {latent}"
+    units = f"{latent} latent dimensions"
+    if active is not None:
+        units = f"active units {active[0]} of {latent}, whose means vary in {active[1]} directions"
     text = (
         f"β = 43,200 / W = 43,200 / {told(weight)} = {told(beta)}, {units}; a linear VAE keeps directions whose "
         f"variance summed over pixels exceeds 43,200 / (2W) = {told(directions.threshold(VALUES, weight))}: {kept} of "

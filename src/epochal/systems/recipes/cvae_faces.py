@@ -475,6 +475,7 @@ METRICS = (
     Metric("psnr", "higher", "dB, mean over test images", margin=0.1),
     Metric("kl", "lower", "nats an image, on test images", margin=0.5),
     Metric("active_units", "higher", "latents with Var_x E[z|x] > 0.01", margin=1),
+    Metric("active_directions", "higher", "eigenvalues of Cov_x E[z|x] > 0.01", margin=1),
     Metric(
         "sex_accuracy", "higher", "share of generated faces measured to be of the sex asked for", margin=0.01
     ),
@@ -516,7 +517,7 @@ def evaluate(trained: Trained, split: str) -> dict[str, float | str]:
         columns = {name: column[part] for name, column in columns.items()}
     rebuilt = measuring.rebuilding(trained, columns)
     train = columns_of(found, "train", trained.helpers)
-    active = int(rebuilt["active_units"])
+    active = int(rebuilt["active_units"]), int(rebuilt["active_directions"])
     directions, posterior = measuring.prospects(trained.settings, train, measuring.EXAMINED, active)
     penalty, said = measuring.kernel_penalty(
         trained.settings, trained.nets, directions["mean_face_mse"], rebuilt["mse"]
