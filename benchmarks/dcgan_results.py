@@ -126,9 +126,7 @@ def page(lab: Lab, out: Path) -> int:
         "python benchmarks/dcgan_results.py page --lab LAB",
     )
     if not runs:
-        text.say("No run is finished yet.")
-        text.misses.append("no run is finished")
-        return text.write(out)
+        return text.nothing(out, lab)
     introduce(text, runs, lab)
     quality(text, runs, lab)
     curves(text, runs, lab)
@@ -211,10 +209,10 @@ def quality(page: Page, runs: Runs, lab: Lab) -> None:
         "",
         SOURCES,
         "",
-        "Seed 0; the standard error is over subsets of the images, and says nothing of other seeds. Real images "
-        f"beside other real ones (the floor): {'; '.join(floors)}. Diversity: mean pixel distance of two samples as a "
-        "share of that of two real images. Nearest: median feature distance of samples from their nearest training "
-        "image as a share of that of unseen images; near 0 tells copies.",
+        "Seed 0; the standard error is over draws of both sets of images (closed form), and says nothing of other "
+        f"seeds. Real images beside other real ones (the floor): {'; '.join(floors)}. Diversity: mean pixel distance "
+        "of two samples as a share of that of two real images. Nearest: median feature distance of samples from their "
+        "nearest training image as a share of that of unseen images; near 0 tells copies.",
     )
 
 

@@ -264,7 +264,7 @@ def filled(page: Page, lab: Lab, run: Run, folder: Path) -> None:
     page.say(
         "",
         f"`epochal predict RUN FOLDER --out FOLDER/faces.csv --overwrite`, seed {run.seed}; the column `predicted` "
-        "names what was filled in. Where the gain is not above 1, the mean would have filled the column as well: a "
+        "names what was filled in. Where the gain is below 1.1, the mean would have filled the column as well: a "
         "column of little spread was filled with it, one of more spread with answers that are mostly wrong.",
     )
 
@@ -311,12 +311,13 @@ def cvae(page: Page, lab: Lab, folder: Path, out: Path, *, train: bool, epochs: 
         "R² and MAE of what the readers measure on 1,000 generated faces against what was asked for; *moves by*: the "
         "measured change where the condition alone goes from end to end, 1 being all of it. These readers are others "
         "than those above: generated faces are soft, so they learned the same few labels from pictures blurred by up "
-        "to two pixels. Their own R² is that on the test pictures with a label; where they do hardly better than the "
-        "mean they cannot judge (–), and only the grid says what a condition does. Cross-talk, the largest change of "
-        f"another condition: {crossing}.",
+        "to two pixels. Their own R² is that on the test pictures with a label that did not watch the training; where "
+        "they do hardly better than the mean they cannot judge (–), and only the grid says what a condition does. "
+        f"Cross-talk, the largest change of another condition: {crossing}.",
         "",
-        f"- test pictures: MSE {numbers['mse']:.4f} (of the mean face: {numbers['mean_face_mse']:.4f}), "
-        f"{numbers['psnr']:.1f} dB, KL {numbers['kl']:.0f} nats, {numbers['active_units']:.0f} active units",
+        f"- test pictures: MSE {numbers['mse']:.4f} (the mean face on training pictures: "
+        f"{numbers['mean_face_mse']:.4f}), {numbers['psnr']:.1f} dB, KL {numbers['kl']:.0f} nats, "
+        f"{numbers['active_units']:.0f} active units",
         *(f"- {name}: {text}" for name, text in said.items()),
         "",
     )

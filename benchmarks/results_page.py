@@ -46,6 +46,13 @@ class Page:
             self.misses.append(what)
         return "yes" if met else "no"
 
+    def nothing(self, path: Path, lab: Lab) -> int:
+        """Says that the lab holds none of the page's runs; the page stays as it is. Returns the exit code."""
+        print(
+            f"{lab.path} holds none of the runs of {path.name}, which stays as it is; train them first: --help"
+        )
+        return 1
+
     def write(self, path: Path) -> int:
         """Writes the page; says what fell short. Returns the exit code: 1 when something did."""
         path.parent.mkdir(parents=True, exist_ok=True)

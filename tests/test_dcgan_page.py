@@ -56,10 +56,13 @@ def test_the_fingerprint_is_held_against_every_line(
     assert any(version in line for line in text.lines) is (version != "exp-1")
 
 
-def test_the_page_says_that_nothing_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty lab gives a page that says so, and a failure."""
+def test_a_page_without_runs_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An empty lab is told, with a failure: the page that is there stays."""
     out = tmp_path / "page.md"
+    out.write_text("before")
     words = ["dcgan_results.py", "page", "--lab", str(Lab(tmp_path / "lab").path), "--out", str(out)]
     monkeypatch.setattr(sys, "argv", words)
     assert page.main() == 1
-    assert "No run is finished yet." in out.read_text()
+    assert out.read_text() == "before" and "holds none of the runs of page.md" in capsys.readouterr().out

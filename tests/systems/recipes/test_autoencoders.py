@@ -302,6 +302,27 @@ def test_evaluate_measures_what_it_says(home: Path, trained: Mapping[str, Traine
     assert measured["active_units"] == int((mean.double().var(0, correction=0) > 0.01).sum())
 
 
+def test_a_folder_of_faces_need_not_hold_photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extractor for faces learns from photographs wherever they are found: the faces' own folder is no place to
+    insist on."""
+    monkeypatch.delenv("EPOCHAL_DATA", raising=False)
+    settings = settings_of("vae", "faces", **{"data.source": "auto", "data.dir": str(tmp_path)})
+    ((_, patch),) = shared.needs(settings).values()
+    assert (patch["data.source"], patch["data.dir"]) == ("shapes", None)
+
+
+def test_a_collapsed_code_is_no_distance_from_the_prior(
+    home: Path, trained: Mapping[str, Trained], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Codes that are nothing but noise have an MMD² of 0 but for chance: were the prior's samples that very noise, it
+    would be far below."""
+    model = trained["vae"]
+    latent = model.settings.net.latent
+    monkeypatch.setattr(shared, "encode", lambda nets, x: tuple(torch.zeros(2, len(x), latent)))
+    images = shared.read(model.settings).splits["test"]["images"][:60]
+    assert abs(shared._rebuilt(model, images)["mmd"]) < 0.05
+
+
 # --- samplers ------------------------------------------------------------------------------------------------------
 
 

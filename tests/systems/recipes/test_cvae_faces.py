@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -431,8 +432,9 @@ def test_it_trains_end_to_end(trained: tuple[Run, Trained], capsys: pytest.Captu
     assert (run.status, run.meta["epochs_done"], run.meta["steps_done"]) == ("finished", 3, 15)
     losses = [value for _, value in run.epoch_values()["loss"]]
     assert losses[-1] < 0.7 * losses[0]
-    assert set(run.epoch_values()) == {"loss", "reconstruction", "kl", "mse", "l2"}
-    assert set(run.epoch_values("validation")) == {"loss", "reconstruction", "kl", "mse", "active_units"}
+    watched = {"bound", "reconstruction", "kl", "mse"}
+    assert set(run.epoch_values()) == {"loss", *watched, "l2"}
+    assert set(run.epoch_values("validation")) == {*watched, "active_units"}
     assert set(run.meta["data"]["parameters"]) == {"encoder", "decoder", "decoder's side paths"}
     console = (run.path / "console.log").read_text("utf-8")
     assert "β = 43,200 / W = 43,200 / 43,200 = 1, 4 latent dimensions" in console
@@ -444,7 +446,7 @@ def test_it_trains_end_to_end(trained: tuple[Run, Trained], capsys: pytest.Captu
         f"parameters: encoder {counts['encoder']:,}, decoder {counts['decoder']:,}, "
         in capsys.readouterr().out
     )
-    stems = {"conditions", "moved", "interpolation", "reconstructions", "directions"}
+    stems = {"faces", "conditions", "moved", "interpolation", "reconstructions", "directions"}
     assert stems <= {file.stem for file in run.figures_dir.iterdir()}
 
 
@@ -487,7 +489,10 @@ def test_evaluate_measures_what_is_promised(
     assert found["instrument_hair_mae"] == pytest.approx(expected[2], rel=1e-5)
     assert found["posterior"].startswith("β = 43,200 / W = 43,200 / 43,200 = 1, active units ")
     assert found["posterior"].endswith("(40 training images)")
-    assert "now L2 is" in found["penalty"] and "8 images" in found["instrument"]
+    assert "now L2 is" in found["penalty"] and "8 images" in found["instrument_errors"]
+    assert re.fullmatch("face-conditions [0-9a-f]{8}", found["instrument"])
+    by = {metric.name: metric.by for metric in RECIPE.metrics}
+    assert by["hair_r2"] == by["cross_talk"] == ("instrument",) and by["mse"] == ()
 
     x = torch.from_numpy(test["images"]).permute(0, 3, 1, 2) / 255
     c = torch.from_numpy(test["conditions"])
@@ -539,9 +544,11 @@ def test_a_picture_is_rebuilt_and_moved(trained: tuple[Run, Trained], few: Datas
     """Picture, reconstruction, and each condition moved in a row; without its sex, a wrong file or one that is not
     square, wrong usage is said."""
     generate: Any = RECIPE.generate
-    Image.fromarray(few.splits["test"]["images"][0]).save(tmp_path / "face.png")
     Image.new("RGB", (50, 60)).save(tmp_path / "tall.png")
     (tmp_path / "no.png").write_text("no picture")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a camera held sideways: to be turned clockwise
+    Image.fromarray(np.rot90(few.splits["test"]["images"][0])).save(tmp_path / "face.png", exif=exif)
     asked = _faces_drawing.Request(reconstruct=str(tmp_path / "face.png"), sex="male")
     grid = generate(trained[1], asked)
     assert grid.images.shape == (4, 7, 120, 120, 3) and len(grid.rows) == 4

@@ -121,7 +121,7 @@ def test_a_collapsed_network_is_said_to_be_one(
 
 
 def test_a_limit_takes_labels_from_the_whole_table(faces: Dataset) -> None:
-    """A table sorted by sex must not teach one sex only; the limit counts labelled images."""
+    """A table sorted by sex must not teach one sex only."""
     conditions = faces.splits["train"]["conditions"].copy()
     half = len(conditions) // 2
     conditions[:half, :2], conditions[half:, :2] = (1, 0), (0, 1)
@@ -130,6 +130,16 @@ def test_a_limit_takes_labels_from_the_whole_table(faces: Dataset) -> None:
     splits = [recipe.labelled(chosen, found, split)["conditions"] for split in ("train", "validation")]
     used = np.concatenate(splits)
     assert len(used) == 40 and 18 <= used[:, 0].sum() <= 22
+
+
+def test_a_limit_keeps_rare_labels(faces: Dataset) -> None:
+    """It counts the labels of each condition by itself: a hundred faces of known sex must not cost ten known mouths."""
+    conditions = faces.splits["train"]["conditions"].copy()
+    conditions[10:, 3] = np.nan
+    found = some(faces, conditions=conditions)
+    chosen = settings.apply(recipe.Settings(), {"data.limit": 40})
+    splits = [recipe.labelled(chosen, found, split)["conditions"] for split in ("train", "validation")]
+    assert (~np.isnan(np.concatenate(splits))).sum(0).tolist() == [40, 40, 40, 10, 40]
 
 
 def test_labels_are_divided_by_condition(faces: Dataset) -> None:
@@ -364,3 +374,18 @@ def test_the_best_epoch_is_chosen_by_labels_not_by_networks(run: Run, faces: Dat
         votes.append(known.sum())
     assert votes == [100, 100, 100, 2]
     assert float(found[recipe.BEST.name]) == pytest.approx(np.average(shares, weights=votes), rel=1e-3)
+
+
+def test_labels_that_never_vary_do_not_choose_the_best_epoch(run: Run, faces: Dataset) -> None:
+    """Of women only the mean is never wrong: as a share of that the sex's loss would outweigh all other conditions."""
+    trained = engine.load(recipes.find("face-conditions"), run)
+    columns = {**faces.splits["test"], "conditions": faces.splits["test"]["conditions"].copy()}
+    columns["conditions"][:, :2] = (0, 1)
+    trained.nets["sex"].labels.mean.copy_(torch.tensor([0.0, 1.0]))
+    every, others = list(recipe.PLACES), [what for what in recipe.PLACES if what != "sex"]
+    found, without = (
+        recipe.validation(trained.nets, columns, taught, torch.device("cpu")) for taught in (every, others)
+    )
+    assert float(found[recipe.BEST.name]) == pytest.approx(float(without[recipe.BEST.name]), rel=1e-6)
+    alone = recipe.validation(trained.nets, columns, ["sex"], torch.device("cpu"))
+    assert float(alone[recipe.BEST.name]) == float(alone["loss"])

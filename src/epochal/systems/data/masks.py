@@ -61,23 +61,32 @@ def paired(
     return [(images[name], masks[name]) for name in wanted]
 
 
-def read(path: Path, mode: str | None = None, *, size: tuple[int, int] | None = None, hint: str) -> Array:
+def read(
+    path: Path,
+    mode: str | None = None,
+    *,
+    size: tuple[int, int] | None = None,
+    upright: bool = False,
+    hint: str,
+) -> Array:
     """A picture as uint8: (H, W) in the modes L and P (palette indices), (H, W, 3) in RGB.
 
     Args:
         path: the file.
         mode: Pillow's mode to convert to; None leaves it as stored, and refuses one of several channels.
         size: (H, W) to resize to: averaged in RGB and L, the nearest pixel where no mode is given.
+        upright: turn it as its camera noted (EXIF); a picture with a mask stays as it is stored, as the mask does.
         hint: what to do about a bad file, for the error.
 
     Raises:
         EpochalError: no readable picture, one of more than 8 bits a pixel, or a mask of several channels.
     """
     import numpy as np
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(path) as picture:
+        with Image.open(path) as opened:
+            picture = ImageOps.exif_transpose(opened) if upright else opened
             if mode is None and picture.mode not in ("L", "P", "1"):
                 raise EpochalError(
                     f"{path} is stored as {picture.mode}; a mask has one channel (grey or palette) "

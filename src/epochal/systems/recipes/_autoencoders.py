@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from epochal.errors import UsageError
 from epochal.settings import Interval
 from epochal.settings.common import HeldOutDataSettings
+from epochal.systems.data.rows import spaced
 from epochal.systems.recipes import _image_quality
 from epochal.training.task import Batch, Metric, Optimiser
 
@@ -232,11 +233,15 @@ METRICS = (
 def needs(settings: Any) -> dict[str, tuple[str, dict[str, Any]]]:
     """Samples are compared with real images through a classifier's features.
 
-    It is trained on the labels of the same images. Faces have none: a classifier of photographs reads theirs.
+    It is trained on the labels of the same images. Faces have none: a classifier of photographs reads theirs. A folder
+    that was named for the faces need not hold photographs, too.
     """
+    from epochal.systems.data.catalogue import SOURCES
+
     chosen = settings.data
     if chosen.images == "64x64x3":
-        return _image_quality.needs(replace(chosen, source="auto"), "cifar10")
+        folder = chosen.dir if SOURCES["cifar10"].find(chosen.dir) else None
+        return _image_quality.needs(replace(chosen, source="auto", dir=folder), "cifar10")
     return _image_quality.needs(chosen, WANTED[chosen.images])
 
 
@@ -269,8 +274,10 @@ def _rebuilt(trained: Trained, images: Array) -> dict[str, float]:
 
     with torch.no_grad():
         rebuilt = m.reconstruction.measure(pairs())
-    z = torch.cat(drawn)[:MMD_CODES]
-    prior = torch.randn(z.shape, generator=torch.Generator().manual_seed(trained.seed))
+    z = spaced(torch.cat(drawn), MMD_CODES)
+    prior = torch.randn(
+        z.shape, generator=rng, device=device
+    ).cpu()  # after the codes: none of their noise again
     return {
         "mse": rebuilt.mse,
         "psnr": rebuilt.psnr,

@@ -195,12 +195,22 @@ def moved_rows() -> list[str]:
     return [f"{axis}: {low} to {high}" for axis, (low, high) in AXES.items()]
 
 
+def new_faces(nets: Nets, rng: torch.Generator, *, rows: int, columns: int) -> ImageGrid:
+    """Faces of random codes, each under random conditions."""
+    n = rows * columns
+    faces = drawn(nets, latents(nets, n, rng), random_conditions(nets["condition"], n, rng))
+    return ImageGrid(
+        faces.reshape(rows, columns, *faces.shape[1:]),
+        title="New faces: random codes under random conditions",
+    )
+
+
 def moved_grid(nets: Nets, rng: torch.Generator, *, columns: int) -> ImageGrid:
     """One face from the prior, one condition a row moved; the others stay in the middle."""
     z = latents(nets, 1, rng)
     return ImageGrid(
         moved(nets, z, composed(nets["condition"], 1, sex=0.0), columns=columns),
-        title="One latent vector, one condition a row moved",
+        title="One latent vector, one condition a row moved (5th to 95th percentile of training; sex: all the way)",
         rows=moved_rows(),
     )
 
@@ -279,7 +289,7 @@ def read_face(path: str) -> Array:
     if not Path(path).is_file():
         raise UsageError(f"There is no picture {path}.", hint=hint)
     try:
-        whole = masks.read(Path(path), "RGB", hint=hint)
+        whole = masks.read(Path(path), "RGB", upright=True, hint=hint)
     except EpochalError as error:
         raise UsageError(error.what, hint=error.hint) from None
     tall, wide = whole.shape[:2]

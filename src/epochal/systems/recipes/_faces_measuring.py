@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from epochal.systems.data.rows import spaced
 from epochal.systems.recipes import _faces_drawing as drawing
 from epochal.training.task import Curves
 
@@ -131,8 +132,10 @@ def kernel_penalty(
     return numbers, f"{text}; now L2 is {now:.3g} and W·mse {told(weight * mse)}"
 
 
-def fidelity(trained: Trained, images: Array, labels: Array) -> tuple[dict[str, float], str]:
+def fidelity(trained: Trained, images: Array, labels: Array) -> tuple[dict[str, float], dict[str, str]]:
     """Conditions asked of generated faces against measured ones, cross-talk, and the instrument's own errors.
+
+    The texts say which networks measured, by the hash of their weights, and on how many images they themselves err.
 
     Conditions are drawn independently of each other and of z, evenly between their ends; sex is 0 or 1.
 
@@ -143,6 +146,8 @@ def fidelity(trained: Trained, images: Array, labels: Array) -> tuple[dict[str, 
             cross-talk is measured on faces drawn exactly as asked.
     """
     import torch
+
+    from epochal.evidence.metrics.extractor import fingerprint
 
     nets, condition = trained.nets, trained.nets["condition"]
     rng = torch.Generator(trained.device).manual_seed(trained.seed)
@@ -158,10 +163,9 @@ def fidelity(trained: Trained, images: Array, labels: Array) -> tuple[dict[str, 
             numbers[f"{moved}_moves_{other}"] = float(found.matrix[i, j])
 
     numbers |= _errors(measured_conditions(trained.helpers, images), labels, "instrument_")
-    return (
-        numbers,
-        f"face-conditions; the instrument's own errors are on {len(images):,} images of the split{of(labels)}",
-    )
+    own = f"its own errors are on {len(images):,} images of the split{of(labels)}"
+    weights = fingerprint(torch.nn.ModuleDict(trained.helpers[INSTRUMENT].nets))
+    return numbers, {INSTRUMENT: f"face-conditions {weights[:8]}", "instrument_errors": own}
 
 
 def of(labels: Array) -> str:
@@ -251,18 +255,9 @@ def directions_figure(weight: float, train: Mapping[str, Array]) -> Curves:
     series[f"43,200 / (2W) = {told(limit)}"] = (every, [limit] * found.n)
     return Curves(
         series,
-        title="Directions in which the training images vary, and which are worth their KL",
+        title=f"Directions in which {found.n:,} training images vary, and which are worth their KL",
         x_axis="direction",
         y_axis="variance, summed over pixels",
         log_x=True,
         log_y=True,
     )
-
-
-def spaced(column: Array, count: int) -> Array:
-    """At most so many rows of a column, evenly spaced."""
-    import numpy as np
-
-    rows = np.unique(np.linspace(0, len(column) - 1, min(count, len(column))).round().astype(int))
-    chosen: Array = column[rows]
-    return chosen

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from epochal.errors import UsageError
 from epochal.settings import Interval
+from epochal.systems.data.rows import spaced
 from epochal.systems.recipes import _autoencoders as shared
 from epochal.training.task import Curves, ImageGrid
 
@@ -25,7 +26,7 @@ COMPONENTS = 10
 """Of the mixture, as Chadebec et al. 2022 ("Pythae") fit it."""
 
 FITTED = 20_000
-"""Training codes that the mixture is fitted to, the first in stored order."""
+"""Training codes that the mixture is fitted to, evenly spaced in stored order."""
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,11 @@ def mixture(codes: Array, components: int, seed: int) -> Sampler:
 
 
 def training_codes(trained: Trained, found: Dataset) -> Array:
-    """Codes of the first training images, (N, latent) float64: what the decoder was trained on."""
+    """Codes of training images, (N, latent) float64: what the decoder was trained on."""
     import torch
 
     rng = torch.Generator(trained.device).manual_seed(trained.seed)
-    images = found.splits["train"]["images"][:FITTED]
+    images = spaced(found.splits["train"]["images"], FITTED)
     with torch.no_grad():
         batches = shared.batches(images, trained.device)
         return (

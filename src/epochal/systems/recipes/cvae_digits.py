@@ -256,6 +256,7 @@ METRICS = (
         "higher",
         "share of 10,000 samples that the judge reads as the digit asked for",
         margin=0.002,
+        by=("judge",),
     ),
     Metric("thickness_mae", "lower", "mean |asked - measured| thickness of the samples", margin=0.01),
     Metric("thickness_r2", "higher", "R² of measured against asked thickness of the samples", margin=0.01),
@@ -268,12 +269,13 @@ def needs(settings: Settings) -> dict[str, tuple[str, dict[str, Any]]]:
     return {"judge": ("digit-judge", {"data.source": settings.data.source, "data.dir": settings.data.dir})}
 
 
-def evaluate(trained: Trained, split: str) -> dict[str, float]:
+def evaluate(trained: Trained, split: str) -> dict[str, float | str]:
     """Reconstruction and latent code on the test images that did not watch the training; the rest on samples."""
     import numpy as np
     import torch
 
     from epochal.evidence import metrics as m
+    from epochal.evidence.metrics.extractor import fingerprint
 
     nets, device = trained.nets, trained.device
     condition: Any = nets["condition"]
@@ -324,6 +326,7 @@ def evaluate(trained: Trained, split: str) -> dict[str, float]:
         "thickness_mae": fidelity.mae,
         "thickness_r2": fidelity.r2,
         "greyness": m.greyness.greyness(images),
+        "judge": f"digit-judge {fingerprint(judge)[:8]}",
         # Stroke width of 1s as a share of the other digits': 1 is right, so neither lower nor higher is better.
         "ones_width": float(np.nanmean(widths_np[labels_np == 1]) / np.nanmean(widths_np[labels_np != 1])),
         **deciles,

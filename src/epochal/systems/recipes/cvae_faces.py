@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from epochal.settings import Interval
 from epochal.settings.common import RecipeSettings
+from epochal.systems.data.rows import spaced
 from epochal.systems.recipes import _faces_drawing as drawing
 from epochal.systems.recipes import _faces_measuring as measuring
 from epochal.systems.recipes._faces_measuring import INSTRUMENT, VALUES
@@ -267,7 +268,7 @@ def build(settings: Settings, nets: Nets, helpers: Mapping[str, Trained] | None 
         kl = vae.gaussian_kl(mean, log_variance).mean()
         reconstruction = settings.loss.weight * mse
         total = reconstruction + kl_weight(settings, batch.epoch) * kl
-        parts = {"reconstruction": reconstruction, "kl": kl, "mse": mse}
+        parts = {"bound": reconstruction + kl, "reconstruction": reconstruction, "kl": kl, "mse": mse}
         if "codes" in nets:
             nets["codes"].learn(z.detach())
         if adversarial:
@@ -317,7 +318,7 @@ def build(settings: Settings, nets: Nets, helpers: Mapping[str, Trained] | None 
         prepare=prepare,
         phases=phases,
         validate=validate,
-        keep_best=Metric("loss", "lower", "W·mse + KL on the watched images"),
+        keep_best=Metric("bound", "lower", "W·mse + KL on the watched images"),
         sample=sample,
         data={
             "name": found.name,
@@ -380,7 +381,10 @@ def definition(settings: Settings) -> str:
 
 
 def watch(settings: Settings, nets: Nets, watched: Batch, rng: torch.Generator) -> dict[str, float]:
-    """Loss, its parts and active units on the watched images, z drawn once an image."""
+    """W·mse + KL, its parts and active units on the watched images, z drawn once an image.
+
+    It is not called `loss`: the training's has more terms (the KL's factor, the penalty, the adversary's).
+    """
     from epochal.evidence import metrics as m
     from epochal.systems.losses import vae
 
@@ -396,7 +400,7 @@ def watch(settings: Settings, nets: Nets, watched: Batch, rng: torch.Generator) 
     latent, mse = m.latent.measure(codes), squares / count
     reconstruction = settings.loss.weight * mse
     return {
-        "loss": reconstruction + latent.kl,
+        "bound": reconstruction + latent.kl,
         "reconstruction": reconstruction,
         "kl": latent.kl,
         "mse": mse,
@@ -477,14 +481,18 @@ METRICS = (
     Metric("active_units", "higher", "latents with Var_x E[z|x] > 0.01", margin=1),
     Metric("active_directions", "higher", "eigenvalues of Cov_x E[z|x] > 0.01", margin=1),
     Metric(
-        "sex_accuracy", "higher", "share of generated faces measured to be of the sex asked for", margin=0.01
+        "sex_accuracy",
+        "higher",
+        "share of generated faces measured to be of the sex asked for",
+        margin=0.01,
+        by=(INSTRUMENT,),
     ),
     *(
-        Metric(f"{axis}_r2", "higher", f"R² of measured against asked {what} of generated faces", margin=0.01)
-        for axis, what in (("hair", "hair darkness"), ("mouth", "mouth openness"), ("eyes", "eye openness"))
-    ),
-    *(
-        Metric(f"{axis}_mae", "lower", f"mean |measured - asked| {what} of generated faces", margin=0.01)
+        Metric(f"{axis}_{name}", better, f"{words} {what} of generated faces", margin=0.01, by=(INSTRUMENT,))
+        for name, better, words in (
+            ("r2", "higher", "R² of measured against asked"),
+            ("mae", "lower", "mean |measured - asked|"),
+        )
         for axis, what in (
             ("sex", "p(male)"),
             ("hair", "hair darkness"),
@@ -498,6 +506,7 @@ METRICS = (
         "largest mean |change of another measured condition| / change asked of the one that is moved; near 0 "
         "also where no condition moves anything: read it beside R²",
         margin=0.01,
+        by=(INSTRUMENT,),
     ),
 )
 
@@ -510,7 +519,7 @@ def evaluate(trained: Trained, split: str) -> dict[str, float | str]:
     found = read(trained.settings)
     columns = columns_of(found, "train" if split == "train" else "test", trained.helpers)
     if split == "train":
-        columns = {name: measuring.spaced(column, measuring.EXAMINED) for name, column in columns.items()}
+        columns = {name: spaced(column, measuring.EXAMINED) for name, column in columns.items()}
     else:
         watched, measured = parts_of(len(columns["conditions"]))
         part = measured if split == "test" else watched
@@ -525,8 +534,15 @@ def evaluate(trained: Trained, split: str) -> dict[str, float | str]:
     obeyed, instrument = measuring.fidelity(trained, columns["images"], columns["labels"])
     if found.name == "drawn-faces":
         obeyed["instrument_cross_talk"] = measuring.instrument_response(trained).cross_talk
-    words = {"posterior": posterior, "penalty": said, "instrument": instrument}
-    return {**rebuilt, **directions, **penalty, **obeyed, **words}
+    return {
+        **rebuilt,
+        **directions,
+        **penalty,
+        **obeyed,
+        "posterior": posterior,
+        "penalty": said,
+        **instrument,
+    }
 
 
 def parts_of(count: int) -> tuple[slice, slice]:
@@ -540,18 +556,21 @@ def parts_of(count: int) -> tuple[slice, slice]:
 
 
 def figures(trained: Trained) -> dict[str, Figure]:
-    """Conditions at one latent vector, interpolation, reconstructions, and the directions that β lets survive."""
+    """New faces, conditions at one latent vector, interpolation, reconstructions, and what β lets survive."""
     import torch
 
     nets, device = trained.nets, trained.device
     found = read(trained.settings)
     test = found.splits["test"]
     _, chosen = parts_of(len(test["conditions"]))
-    images = torch.from_numpy(measuring.spaced(test["images"][chosen], 8)).to(device)
-    given = torch.from_numpy(measuring.spaced(test["conditions"][chosen], 8)).to(device)
+    images = torch.from_numpy(spaced(test["images"][chosen], 8)).to(device)
+    given = torch.from_numpy(spaced(test["conditions"][chosen], 8)).to(device)
     c = torch.where(given.isnan(), nets["condition"].middle, given)
     pairs = len(images) // 2 * 2
     drawn: dict[str, Figure] = {
+        "faces": drawing.new_faces(
+            nets, torch.Generator(device).manual_seed(trained.seed), rows=4, columns=8
+        ),
         "conditions": drawing.condition_grid(nets, torch.Generator(device).manual_seed(trained.seed)),
         "moved": drawing.moved_grid(nets, torch.Generator(device).manual_seed(trained.seed), columns=8),
         "reconstructions": drawing.reconstructions(nets, images, c),

@@ -50,8 +50,8 @@ class DataSettings(common.DataSettings):
     """Which faces, from where, how many labelled ones."""
 
     limit: Annotated[int, Interval(1)] | None = 2000
-    """Use at most this many labelled training images, evenly spaced in stored order, those whose labels are held out
-    among them."""
+    """Use at most this many training labels of each condition, evenly spaced in stored order, the held-out ones among
+    them: where one is rare, all of it."""
     hold_out_every: Annotated[int, Interval(2)] = 10
     """Of each condition's training labels every so many-th, beginning with the first, is kept for validation."""
 
@@ -135,12 +135,12 @@ def labelled(settings: Settings, found: Dataset, split: str) -> dict[str, Array]
     if "predicted" in columns:
         known &= ~columns["predicted"]
     if split != "test":
-        rows = np.flatnonzero(known.any(1))
-        used = min(settings.data.limit or len(rows), len(rows))
-        chosen = np.zeros(len(known), dtype=bool)
-        # Evenly spaced: the first rows of a table sorted by sex would teach one sex only.
-        chosen[rows[np.arange(used) * len(rows) // max(used, 1)]] = True
-        known &= chosen[:, None]
+        for column in known.T:
+            rows = np.flatnonzero(column)
+            used = min(settings.data.limit or len(rows), len(rows))
+            column[:] = False
+            # Evenly spaced: the first rows of a table sorted by sex would teach one sex only.
+            column[rows[np.arange(used) * len(rows) // max(used, 1)]] = True
         held = known & ((known.cumsum(0) - 1) % settings.data.hold_out_every == 0)
         known = held if split == "validation" else known & ~held
     rows = np.flatnonzero(known.any(1))
@@ -196,6 +196,8 @@ def build(settings: Settings, nets: Nets) -> Task:
     )
 
 
+LEAST_ERROR = 1e-5
+"""Loss of always answering the mean, at or below which labels do not vary."""
 BEST = Metric(
     "relative",
     "lower",
@@ -285,7 +287,10 @@ def answers(nets: Nets, x: Any) -> tuple[Any, Any]:
 
 
 def validation(nets: Nets, columns: Mapping[str, Array], taught: list[str], device: Any) -> dict[str, float]:
-    """Losses on held-out labels by network, their sum, accuracy, and `BEST`. Each of them has a held-out label."""
+    """Losses on held-out labels by network, their sum, accuracy, and `BEST`. Each of them has a held-out label.
+
+    Where all labels of a condition are one number, the mean is never wrong: it has no share in `BEST`.
+    """
     import torch
 
     found, logits, wanted = [], [], []
@@ -309,11 +314,13 @@ def validation(nets: Nets, columns: Mapping[str, Array], taught: list[str], devi
             errors = (y[:, PLACES[what]] - target)[:, 0].square()
             guessed = (mean - target)[:, 0].square()
         values[f"{what}/loss"] = mean_of_labelled(errors, known)
-        shares.append(values[f"{what}/loss"] / mean_of_labelled(guessed, known).clamp_min(1e-9))
-        labels.append(known.sum())
+        guess = mean_of_labelled(guessed, known)
+        shares.append(values[f"{what}/loss"] / guess.clamp_min(LEAST_ERROR))
+        labels.append(known.sum() * (guess > LEAST_ERROR))
     total = torch.stack([values[f"{what}/loss"] for what in taught]).sum()
     n = torch.stack(labels)
-    return {"loss": total, **values, BEST.name: (torch.stack(shares) * n).sum() / n.sum()}
+    relative = (torch.stack(shares) * n).sum() / n.sum().clamp_min(1)
+    return {"loss": total, **values, BEST.name: torch.where(n.sum() > 0, relative, total)}
 
 
 def batches(columns: Mapping[str, Array], device: Any) -> Iterator[Batch]:
