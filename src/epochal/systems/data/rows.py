@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:
-    from epochal.systems.data.dataset import Array
+Column = TypeVar("Column", bound=Any)
 
 
-def spaced(column: Array, count: int) -> Array:
-    """At most so many rows of a column, evenly spaced: the first rows of a sorted set are of some kinds only."""
+def spaced(column: Column, count: int) -> Column:
+    """At most so many rows of an array or tensor, evenly spaced: the first of a sorted set are of some kinds only."""
     import numpy as np
 
     rows = np.unique(np.linspace(0, len(column) - 1, min(count, len(column))).round().astype(int))
-    chosen: Array = column[rows]
+    chosen: Column = column[rows]
     return chosen

@@ -488,16 +488,28 @@ METRICS = (
         by=(INSTRUMENT,),
     ),
     *(
-        Metric(f"{axis}_{name}", better, f"{words} {what} of generated faces", margin=0.01, by=(INSTRUMENT,))
-        for name, better, words in (
-            ("r2", "higher", "R² of measured against asked"),
-            ("mae", "lower", "mean |measured - asked|"),
-        )
+        metric
         for axis, what in (
             ("sex", "p(male)"),
             ("hair", "hair darkness"),
             ("mouth", "mouth openness"),
             ("eyes", "eye openness"),
+        )
+        for metric in (
+            Metric(
+                f"{axis}_r2",
+                "higher",
+                f"R² of measured against asked {what} of generated faces",
+                margin=0.01,
+                by=(INSTRUMENT,),
+            ),
+            Metric(
+                f"{axis}_mae",
+                "lower",
+                f"mean |measured - asked| {what} of generated faces",
+                margin=0.01,
+                by=(INSTRUMENT,),
+            ),
         )
     ),
     Metric(
