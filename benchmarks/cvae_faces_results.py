@@ -338,11 +338,11 @@ def obedience(page: Page, measured: Mapping[str, Mapping[str, float]], out: Path
     )
     figure = Matrix(
         [[best[f"{moved}_moves_{other}"] for other in AXES] for moved in AXES],
-        title=f"{BEST}: what moves when one condition is moved",
+        title=f"{BEST}: what moves when one condition is moved, mean |measured change| / asked change",
         rows=AXES,
         columns=AXES,
         row_axis="moved from end to end",
-        column_axis="mean |measured change| / asked change",
+        column_axis="measured",
         write="{:.2f}",
     )
     figures.draw(figure, out / "cvae-faces-response.png")

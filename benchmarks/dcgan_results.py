@@ -70,7 +70,10 @@ SOURCES = (
     "FD: Fréchet distance (Heusel et al. 2017) of the extractor's features; KID: Bińkowski et al. 2018; precision and "
     "recall: Kynkäänniemi et al. 2019; density and coverage: Naeem et al. 2020; SWD: sliced Wasserstein distance of "
     "pyramid patches, times 1,000 (Karras et al. 2018). How each responds to damaged real images: "
-    "[image-quality](image-quality.md)."
+    "[image-quality](image-quality.md).\n\n"
+    "FD is no FID: its features are those of the small extractor named above, and published FIDs (on CIFAR-10 34 to 49 "
+    "of a DCGAN, 23.6 of SN-DCGAN, 3.2 of real images beside real ones) are on another scale. `epochal evaluate` "
+    "measures FID as well where the variable EPOCHAL_INCEPTION names a file of Inception's weights."
 )
 QUALITY = ("fd", "kid", "precision", "recall", "density", "coverage", "swd")
 ROUNDING = 1e-5
@@ -158,12 +161,14 @@ def introduce(page: Page, runs: Runs, lab: Lab) -> None:
         "- CIFAR-10 here: all 50,000 training images and the first 1,000 test images; samples are therefore compared "
         "with training images, which the networks saw, and `unseen` are those 1,000",
     )
-    texts: dict[str, set[str]] = {}
+    texts: dict[str, dict[str, dict[str, None]]] = {}  # which of a version's runs does not matter
     for run in every:
         evaluated(run, lab)
         for name, text in run.reload().meta["measured_with"].get("test", {}).items():
-            texts.setdefault(name, set()).add(text)
-    page.say(*(f"- {name.replace('_', ' ')}: {'; '.join(sorted(found))}" for name, found in texts.items()))
+            texts.setdefault(name, {}).setdefault(text, {})[str(run.version)] = None
+    for name, found in texts.items():
+        told = (f"{text} ({', '.join(of)})" if len(found) > 1 else text for text, of in found.items())
+        page.say(f"- {name.replace('_', ' ')}: {'; '.join(told)}")
     page.target("one extractor for all runs", len(texts.get("extractor", ())) == 1)
     missing = [version for version in VERSIONS if version not in runs]
     if missing:
@@ -351,12 +356,12 @@ def chosen(page: Page, tries: Runs, lab: Lab) -> None:
             )
         )
     page.table(("tried", "seeds", "FD", "KID", "precision", "coverage", "diversity"), rows)
-    lacking = [
-        f"{name} {sorted(set(seeds) - {run.seed for run in tries[name]})}"
-        for name, (_, _, seeds) in TRIES.items()
-    ]
-    lacking = [words for words in lacking if not words.endswith("[]")]
-    page.say("", *([f"Planned, not trained yet (try, seeds): {', '.join(lacking)}.", ""] if lacking else []))
+    lacking = {
+        words: sorted(set(seeds) - {run.seed for run in tries[name]})
+        for name, (words, _, seeds) in TRIES.items()
+    }
+    told = [f"{words}: seed {', '.join(map(str, seeds))}" for words, seeds in lacking.items() if seeds]
+    page.say("", *([f"Planned, not trained yet: {'; '.join(told)}.", ""] if told else []))
 
 
 def interval(differences: Sequence[float], level: float = 0.95) -> tuple[float, float]:

@@ -83,7 +83,7 @@ def results(page: Page, runs: Sequence[Run], lab: Lab) -> None:
     rows = [
         [
             "sex",
-            f"{over_seeds('sex_accuracy', 4)} right",
+            f"{spread([numbers['sex_accuracy'] for numbers in measured], '{:.2%}'.format)} right",
             "–",
             "–",
             "–",

@@ -232,8 +232,9 @@ class Experiment:
             if not self.measures:
                 lines[one.title] = line(of, lambda q, one=one: q.fd / one.floor.fd)
         y = "share" if self.measures else "FD, in floors"
+        title = self.title if self.measures else f"{self.title.partition(':')[0]}: FD grows"
         log_x = self.strengths[0] < self.undamaged == 1
-        drawn(page, out, self.stem, lines, self.title, self.axis, y, log_x=log_x, log_y=not self.measures)
+        drawn(page, out, self.stem, lines, title, self.axis, y, log_x=log_x, log_y=not self.measures)
 
 
 def noisy(one: Bench, sd: float) -> Any:

@@ -205,8 +205,10 @@ BEST = Metric(
     "labels' mean",
 )
 DEFINITIONS = {
-    "sex": "mean over the batch's labelled faces of -Σ_{male, female} p·log softmax(logits), nats",
-    "other": "mean over the batch's labelled faces of (y - label)²; the sex is the label or, without, the network's",
+    "sex": "mean over the batch's labelled faces of -Σ_{male, female} p·log softmax(logits), nats; 0 in a "
+    "batch without any",
+    "other": "mean over the batch's labelled faces of (y - label)², 0 in a batch without any; the sex is the label or, "
+    "without, the network's",
 }
 
 
