@@ -135,7 +135,7 @@ def page(lab: Lab, out: Path) -> int:
     curves(text, runs, lab)
     paired(text, runs, lab)
     tries = {name: tried(lab, name, only_found=True) for name in TRIES}
-    chosen(text, tries, lab)
+    chosen(text, tries, runs.get(PAIR[1], ()), lab)
     pictures(text, runs, out)
     every = [
         *(run for group in runs.values() for run in group),
@@ -326,8 +326,8 @@ def paired(page: Page, runs: Runs, lab: Lab) -> None:
     )
 
 
-def chosen(page: Page, tries: Runs, lab: Lab) -> None:
-    """What else `recommended` could have been."""
+def chosen(page: Page, tries: Runs, compared: Sequence[Run], lab: Lab) -> None:
+    """What else `recommended` could have been, and what became of the choice on seeds that chose nothing."""
     page.section("How `recommended` was chosen")
     page.say(
         "Settings tried on seeds that are none of those above, all with β1 0.5, learning rate 2e-4, weights N(0, "
@@ -362,6 +362,13 @@ def chosen(page: Page, tries: Runs, lab: Lab) -> None:
     }
     told = [f"{words}: seed {', '.join(map(str, seeds))}" for words, seeds in lacking.items() if seeds]
     page.say("", *([f"Planned, not trained yet: {'; '.join(told)}.", ""] if told else []))
+    if compared:
+        fds = spread([evaluated(run, lab)["fd"] for run in compared], "{:.2f}".format)
+        page.say(
+            f"The chosen settings on the seeds of the pairs, which chose nothing: FD {fds}. Seeds by which a choice was "
+            "made flatter it.",
+            "",
+        )
 
 
 def interval(differences: Sequence[float], level: float = 0.95) -> tuple[float, float]:
