@@ -365,8 +365,8 @@ def chosen(page: Page, tries: Runs, compared: Sequence[Run], lab: Lab) -> None:
     if compared:
         fds = spread([evaluated(run, lab)["fd"] for run in compared], "{:.2f}".format)
         page.say(
-            f"The chosen settings on the seeds of the pairs, which chose nothing: FD {fds}. Seeds by which a choice was "
-            "made flatter it.",
+            f"The chosen settings on the seeds of the pairs, which chose nothing: FD {fds}. Seeds by which a choice "
+            "was made flatter it.",
             "",
         )
 
