@@ -46,6 +46,7 @@ WORDS = {
     "cross_entropy": ("cross-entropy", "nats"),
     "nll": ("negative log-likelihood", "nats"),
     "accuracy": ("accuracy", "share of items"),
+    "bound": ("reconstruction + KL divergence", ""),
     "reconstruction": ("reconstruction", "squared error"),
     "grey": ("grey loss", ""),
     "l2": ("L2 penalty", ""),
