@@ -266,8 +266,9 @@ def survival(page: Page, runs: Mapping[str, Run], measured: Mapping[str, Mapping
         "- the tanh of baseline, model-2 and model-3 keeps every log-variance above -1: no unit's noise falls below "
         f"{exp(-1):.2f}. A direction that deserves less (the linear VAE gives it 43,200 / (2W) over its variance) may "
         "therefore take several units: a guess that was not tested",
-        "- active directions were counted only after 32 active units of model-2 had been seen beside 6 predicted; their "
-        "threshold is the units', and numbers near it are rough: of model-2 eigenvalues stand on both sides of it",
+        "- active directions were counted only after 32 active units of model-2 had been seen beside 6 predicted; "
+        "their threshold is the units', and numbers near it are rough: of model-2 eigenvalues stand on both sides of "
+        "it",
     )
     for version, run in runs.items():
         texts = run.meta.get("measured_with", {}).get("test", {})
