@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ class Dataset:
         splits: "train", "test" and, where items were held out, "validation", each with columns of one row an
             item. The columns depend on the source: "images" (n, 28, 28) or (n, 32, 32, 3) uint8 with "labels"
             (n,) uint8; for drawn digits also "thickness" (n,) float32, the width of the stroke in pixels.
+        extras: what else one must know to read the items; of recordings the sampling rate and the unit
+            (`recordings`).
     """
 
     name: str
@@ -36,6 +38,7 @@ class Dataset:
     sha256: str
     classes: tuple[str, ...]
     splits: Splits
+    extras: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from epochal.errors import EpochalError
 from epochal.folders import cache_folder
@@ -27,12 +27,14 @@ class DrawnSource(Source):
         seed: what `draw` begins its random streams with.
         edition: raised whenever a change of the drawing changes a pixel; part of the cached file's name.
         licence: of the drawn items.
+        extras: what else one must know to read the items (`Dataset.extras`).
     """
 
     draw: Callable[[], Splits]
     seed: int
     edition: int
     licence: str = "CC0 1.0"
+    extras: Mapping[str, Any] = field(default_factory=dict)
 
     def cache_file(self) -> Path:
         """Where the drawn items are kept."""
@@ -55,7 +57,7 @@ class DrawnSource(Source):
         """The items, drawn first if need be."""
         splits, digest = self.splits()
         origin = f"drawn by Epochal (edition {self.edition}, seed {self.seed})"
-        return Dataset(self.name, origin, True, digest, self.classes, splits)
+        return Dataset(self.name, origin, True, digest, self.classes, splits, self.extras)
 
     def fetch(self, folder: str | None) -> Path:
         """Draws the items if need be; the cached file."""

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from epochal.errors import EpochalError, UsageError
 from epochal.folders import cache_folder
@@ -159,6 +159,10 @@ class FileSource(Source):
         """Where the items come from, as runs record it."""
         return str(location.path)
 
+    def extras(self, location: Location, splits: Splits) -> Mapping[str, Any]:
+        """What else one must know to read the items (`Dataset.extras`)."""
+        return {}
+
     def published_checks(self, location: Location) -> list[Check]:
         """Checks of whole files against their published digests, for `verify`."""
         return []
@@ -228,7 +232,9 @@ class FileSource(Source):
             location = self.locate(folder)
             assert location is not None  # just written and checked
         splits, digest = self._recall(location)
-        return Dataset(self.name, self.origin(location, splits), False, digest, self.classes, splits)
+        extras = self.extras(location, splits)
+        classes = extras.get("classes", self.classes)  # of the user's own data only the files know them
+        return Dataset(self.name, self.origin(location, splits), False, digest, classes, splits, extras)
 
     def fetch(self, folder: str | None) -> Path:
         """Downloads it unless a whole, undamaged copy is found; files outside the cache are never replaced."""
