@@ -50,6 +50,7 @@ class Probe:
     repeat: int = 1
     log_every: int | None = None
     optimiser: str = "adam"
+    terms: Callable[[int], Mapping[str, float]] | None = None
     data: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] = lambda columns: columns
     step: int = 0
 
@@ -119,6 +120,7 @@ def one_phase(probe: Probe) -> Recipe:
                     Optimiser(probe.optimiser, lr=settings.lr, momentum=0.9, schedule=probe.schedule),  # type: ignore[arg-type]
                     "mean cross-entropy + 0.01·mean out²",
                     l2=settings.l2,
+                    terms=probe.terms,
                 )
             ],
             shuffle=probe.shuffle,

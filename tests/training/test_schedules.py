@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from epochal.training.schedules import Schedule, cosine, one_cycle, step_decay
+from epochal.training.schedules import Schedule, cosine, one_cycle, staircase, step_decay
 
 STEPS = 40
 
@@ -68,3 +68,21 @@ def test_impossible_schedules_are_refused(make: Callable[[], Schedule]) -> None:
     """A schedule that could not be walked is refused when it is made, with its values."""
     with pytest.raises(ValueError, match="must hold, but got"):
         make()
+
+
+def test_staircase_keeps_each_rate_for_its_epochs() -> None:
+    """0.05 while e < 60 // 18, 0.01 while e < 20, 0.001 while e < 40, then 0.0001: a log's schedule, epochs from 0."""
+    schedule = staircase((1.0, 0.2, 0.02, 0.002), (60 // 18, 60 // 3, 2 * 60 // 3))
+    rates = [0.05 * schedule(0, epoch) for epoch in range(1, 61)]
+    assert rates == pytest.approx([0.05] * 3 + [0.01] * 17 + [0.001] * 20 + [0.0001] * 20)
+
+
+def test_staircase_leaves_out_stairs_without_an_epoch() -> None:
+    """Of a training of one epoch nothing is left but the last rate; it must not fail for that."""
+    assert staircase((1.0, 0.2, 0.02, 0.002), (0, 0, 0))(0, 1) == 0.002
+
+
+def test_staircase_needs_one_rate_more_than_ends() -> None:
+    """A rate too few would leave the last epochs without one."""
+    with pytest.raises(ValueError, match="one more than until, but got 2 and 2"):
+        staircase((1.0, 0.1), (3, 6))

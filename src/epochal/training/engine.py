@@ -25,6 +25,7 @@ from epochal.training import precision as precision_
 from epochal.training.feed import ArrayFeed, Feed, TensorFeed
 from epochal.training.learner import Choices, Learner, NumpyLearner, TorchLearner, fill_stepper
 from epochal.training.loading import load, load_members, quiet_generators, weights_of
+from epochal.training.probes import gradient_share
 from epochal.training.progress import Progress
 from epochal.training.streams import derive, numpy_stream, torch_stream
 from epochal.training.task import Batch, Recipe, Task
@@ -165,6 +166,8 @@ class Session:
             run.path / "console.log", show=show, epochs=settings.epochs, items=self.items * self.task.repeat
         )
         self.feed = self._feed()
+        self.shares: list[dict[str, float]] = []  # of the gradient by term, measurement by measurement
+        self.told: set[str] = set()
         self.last = run.checkpoints_dir / "last.safetensors"
         fresh = not (resume and self.last.exists())
         if warm_start is not None and fresh:
@@ -191,9 +194,11 @@ class Session:
     def _learner(self) -> Learner:
         if self.task.stepper is not None:
             return NumpyLearner(self.task, self.seed)
-        return TorchLearner(
+        learner = TorchLearner(
             self.task, self.nets, self.seed, self.device, self.choices, self.settings.clip_grad_norm
         )
+        learner.probing = True
+        return learner
 
     def _warm_start(self, parent: Run) -> None:
         weights = weights_of(parent, "last")
@@ -352,9 +357,29 @@ class Session:
         if place.reached:
             values = self.learner.latest()
         self._check(values)
+        self._probe()
         place.logged, place.logged_item = sums.tolist(), place.item
         self.run.append("metrics", [self._record("step", "train", values)])
         self.progress.advance(place.epoch, place.item, values)
+
+    def _probe(self) -> None:
+        """Writes down which terms of the losses move the weights, and says of one that does not."""
+        if not isinstance(self.learner, TorchLearner) or not (lengths := self.learner.take_probed()):
+            return
+        values: dict[str, float] = {}
+        for phase in dict.fromkeys(name.split("/", 1)[0] for name in lengths):
+            terms = {name: length for name, length in lengths.items() if name.startswith(f"{phase}/")}
+            values |= {f"gradient_share/{name}": v for name, v in gradient_share.shares(terms).items()}
+            values |= {f"gradient_norm/{name}": length for name, length in terms.items()}
+        self.run.append("probes", [self._record("step", "train", values)])
+        self.shares.append({k: v for k, v in values.items() if k.startswith("gradient_share/")})
+        for name in gradient_share.idle(self.shares):
+            if name not in self.told:
+                self.told.add(name)
+                self.progress.line(
+                    f"{name.rsplit('/', 1)[1]} has {self.shares[-1][name]:.2g} of the gradient: it is in the loss by "
+                    "name only. Is its weight what you meant, or is it averaged over more than the batch?"
+                )
 
     def _check(self, values: Mapping[str, float]) -> None:
         """Stops a run that cannot recover."""

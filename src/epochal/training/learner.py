@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from epochal.training import checkpoint, layers
 from epochal.training.plateaus import PlateauWatch
+from epochal.training.probes import gradient_share
 from epochal.training.streams import derive, numpy_stream, torch_stream
 from epochal.training.task import Average, Batch, Optimiser, Phase, Task
 
@@ -82,6 +83,8 @@ class TorchLearner:
         self.noise = torch_stream(seed, "noise", device)
         torch.manual_seed(derive(seed, "dropout"))  # torch's dropout layers draw from the default generator
         self.steps = 0
+        self.probing = False  # whether to measure what each term of a loss does to the weights
+        self.probed: dict[str, Tensor] = {}  # lengths of gradients by phase, until they are written down
         self.parts: list[str] = []
         self._sums: Tensor | None = None
         self._latest: Tensor | None = None  # of the last step, in the order of `parts`
@@ -106,7 +109,8 @@ class TorchLearner:
         losses: dict[str, Tensor] = {}
         for phase in self.phases:
             prefix = f"{phase.phase.name}/" if len(self.phases) > 1 else ""
-            for name, value in phase.step(batch, self.noise, self.steps, self.clip).items():
+            probed = self.probed if self.probing and self.steps % gradient_share.EVERY == 0 else None
+            for name, value in phase.step(batch, self.noise, self.steps, self.clip, probed).items():
                 losses[prefix + name] = value
         for average in self.averages:
             average.step(self.steps)
@@ -148,6 +152,12 @@ class TorchLearner:
 
     def reset(self) -> None:
         self.parts, self._sums, self._latest = [], None, None
+
+    def take_probed(self) -> dict[str, float]:
+        """Lengths of the terms' gradients ("phase/term") as last measured, once (waits for the device)."""
+        found = {name: float(length) for name, length in self.probed.items()}
+        self.probed = {}
+        return found
 
     def watch(self, values: Mapping[str, float]) -> list[str]:
         watches = [phase.plateau for phase in self.phases if phase.plateau is not None]
@@ -231,12 +241,24 @@ class _Phase:
         wanted = phase.optimiser.plateau
         self.plateau = None if wanted is None else PlateauWatch(phase.name, wanted)
 
-    def step(self, batch: Batch, noise: torch.Generator, steps: int, clip: float | None) -> dict[str, Tensor]:
+    def step(
+        self,
+        batch: Batch,
+        noise: torch.Generator,
+        steps: int,
+        clip: float | None,
+        probed: dict[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """One optimiser step after `steps` others; into `probed` goes what each term does to the weights."""
         for p in self.others:
             p.requires_grad_(False)
         for p in self.live.values():
             p.grad = None
         loss, parts = self.phase.loss(self.nets, batch, noise)
+        if probed is not None and self.phase.terms is not None:
+            weighted = {name: weight * parts[name] for name, weight in self.phase.terms(batch.epoch).items()}
+            lengths = gradient_share.norms(weighted, list(self.live.values()))
+            probed.update({f"{self.phase.name}/{name}": lengths[i] for i, name in enumerate(weighted)})
         loss.backward()
         for p in self.others:
             p.requires_grad_(True)

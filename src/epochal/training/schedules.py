@@ -5,7 +5,7 @@ Standard library only: recipes use them when they describe their optimiser.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import cos, pi
 
 Schedule = Callable[[int, int], float]
@@ -73,6 +73,21 @@ def step_decay(factor: float, *, every: int = 1) -> Schedule:
     if every < 1:
         raise ValueError(f"every >= 1 must hold, but got every={every}")
     return lambda step, epoch: factor ** ((epoch - 1) // every)
+
+
+def staircase(factors: Sequence[float], until: Sequence[int]) -> Schedule:
+    """Keeps `factors[i]` while fewer than `until[i]` epochs are done, and the last factor from then on.
+
+    A stair of no epochs (`until` 0, or not above the one before) is left out.
+
+    Raises:
+        ValueError: there is not one factor more than ends of stairs.
+    """
+    if len(factors) != len(until) + 1:
+        raise ValueError(f"factors must be one more than until, but got {len(factors)} and {len(until)}")
+    return lambda step, epoch: next(
+        (factor for factor, end in zip(factors, until, strict=False) if epoch - 1 < end), factors[-1]
+    )
 
 
 def _between(first: float, last: float, share: float) -> float:

@@ -83,6 +83,8 @@ class Phase:
         l2: weight of a penalty `l2 * sum(w ** 2)` over the convolution kernels named by `l2_on`, added to the
             loss by the engine (reported as part `l2`): exact in float32 whatever the precision.
         l2_on: chooses the penalised parameters by qualified name ("decoder.up1.weight") and shape.
+        terms: the weights of those parts that the loss is the sum of, at an epoch (from 1): loss = Σ weight · part.
+            With them a probe measures which of the terms moves the weights.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Phase:
     definition: str
     l2: float = 0.0
     l2_on: Callable[[str, tuple[int, ...]], bool] = lambda name, shape: len(shape) == 4
+    terms: Callable[[int], Mapping[str, float]] | None = None
 
 
 @dataclass(frozen=True)

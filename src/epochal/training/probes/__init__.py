@@ -1,0 +1,1 @@
+"""Probes: what is measured while training for the sake of diagnosis, one kind a module, and how cheaply."""
