@@ -24,6 +24,8 @@ VERBS = (
     "evaluate",
     "generate",
     "predict",
+    "export",
+    "import_weights",
     "load",
     "compare",
     "show",

@@ -13,15 +13,19 @@ A run is named by its id, the beginning of it, "last", "recipe:version@seed", or
 from __future__ import annotations
 
 from epochal.api._checks import PRECISIONS
+from epochal.api._export import Exported, export
 from epochal.api._networks import SPLITS, Which, evaluate, generate, load
 from epochal.api._predict import Prediction, predict
 from epochal.api._runs import LabLike, Runs, groups_of, members, recipe_of, recipes, runs, status_of
 from epochal.api._study import Removal, compare, log, note, rm, show
 from epochal.api._training import TrainingEnded, fork, resume, run
+from epochal.api._weights import Imported, import_weights
 
 __all__ = [
     "PRECISIONS",
     "SPLITS",
+    "Exported",
+    "Imported",
     "LabLike",
     "Prediction",
     "Removal",
@@ -30,9 +34,11 @@ __all__ = [
     "Which",
     "compare",
     "evaluate",
+    "export",
     "fork",
     "generate",
     "groups_of",
+    "import_weights",
     "load",
     "log",
     "members",

@@ -36,10 +36,11 @@ _ARGUMENTS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "seeds": ((Integral,), "a whole number: how many, beginning with `seed`"),
     "threads": _COUNT,
     "epochs": _COUNT,
+    **dict.fromkeys(("channels", "classes", "dims"), _COUNT),
     "lab": ((str, os.PathLike, Lab), "the folder of the runs, or a Lab"),
     "out": _FILE,
     "path": _FILE,
-    **dict.fromkeys(("name", "note", "text", "split", "device", "precision", "lang"), _TEXT),
+    **dict.fromkeys(("name", "note", "text", "split", "device", "precision", "lang", "net"), _TEXT),
     **dict.fromkeys(
         ("one_by_one", "show", "keep_going", "warm_start", "draft", "prune", "dry", "members", "overwrite"),
         _SWITCH,

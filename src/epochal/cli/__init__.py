@@ -18,6 +18,8 @@ VERBS = {
     "evaluate": "measure a run's quality",
     "generate": "draw what a run has learnt to draw",
     "predict": "let a run's networks answer for data of your own",
+    "export": "write a run's network as ONNX, checked against torch",
+    "import": "take over weights that another program trained",
     "rm": "delete runs, or only the checkpoints that do not matter",
     "data": "list, fetch and verify data sources",
     "bench": "measure speed",
@@ -104,8 +106,8 @@ def _dispatch(words: list[str]) -> int:
     told = logging.getLogger("epochal")  # what takes long and is no epoch: downloads, drawing
     told.setLevel(logging.INFO)
     told.handlers = [logging.StreamHandler(sys.stderr)]
-    # A submodule named `list` would hide the built-in of that name in this module.
-    module = "listing" if words[0] == "list" else words[0]
+    # A submodule named `list` would hide the built-in of that name in this module; `import` is no name for one.
+    module = {"list": "listing", "import": "import_"}.get(words[0], words[0])
     code = import_module(f"epochal.cli.{module}").main(words[1:])
     sys.stdout.flush()
     return int(code)

@@ -17,8 +17,9 @@ from epochal.report import study, timeline
 from epochal.report.curves import Sheet, curves_figure, mark, plot, spans_decades
 from epochal.report.grids import grid_figure
 from epochal.report.history import history_figure
-from epochal.report.markdown import upper_first
+from epochal.report.markdown import listed, upper_first
 from epochal.report.matrices import matrix_figure
+from epochal.report.shares import shares_figure
 from epochal.report.text import BODY, DPI, INK
 from epochal.settings import from_dict
 from epochal.training.task import Curves, ImageGrid, Matrix
@@ -92,6 +93,13 @@ def draw_run(recipe: Recipe, run: Run, trained: Trained) -> list[Path]:
     losses = loss_figure(recipe, run)
     if losses is not None:
         drawn.append(save(losses, run.figures_dir / "loss.png"))
+    measured = shares_figure(
+        values_over(run.probes(), "step", scope="step", split="train"),
+        across=f"step{_epoch_each(run.metrics())}",
+        subtitle=study.run_title(run),
+    )
+    if measured is not None:
+        drawn.append(save(measured, run.figures_dir / "gradient_share.png"))
     samples = timeline.grids(run)
     course = timeline.figure(samples)
     if course is not None:
@@ -251,11 +259,6 @@ def values_over(
             for name, value in line.get("values", {}).items():
                 curves.setdefault(name, []).append((int(line[axis]), float(value)))
     return curves
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names in a sentence: "a", "a and b", "a, b and c"."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 @dataclass(frozen=True)

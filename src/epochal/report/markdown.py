@@ -57,3 +57,8 @@ def picture(path: PurePath, text: str) -> str:
 
 def _longest_ticks(text: str) -> int:
     return max(map(len, re.findall(r"`+", text)), default=0)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence: "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

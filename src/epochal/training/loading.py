@@ -86,8 +86,9 @@ def weights_of(
 def _filled(
     recipe: Recipe, run: Run, settings: Any, weights: Mapping[str, torch.Tensor], where: torch.device
 ) -> Trained:
+    about = run.meta["data"] or {}
     with quiet_generators():
-        nets = recipe.nets(settings)
+        nets = recipe.nets_of(settings, about) if recipe.nets_of and about else recipe.nets(settings)
     for net_name, net in nets.items():
         if isinstance(net, torch.nn.Module):
             wrong = _fill_module(net, net_name, weights)
@@ -102,7 +103,7 @@ def _filled(
             )
         if isinstance(net, torch.nn.Module):
             net.to(where).eval().requires_grad_(False)
-    return Trained(settings=settings, nets=nets, device=str(where), seed=run.seed)
+    return Trained(settings=settings, nets=nets, device=str(where), seed=run.seed, data=about)
 
 
 def _fill_module(net: torch.nn.Module, name: str, weights: Mapping[str, torch.Tensor]) -> str | None:

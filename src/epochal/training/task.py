@@ -339,7 +339,7 @@ class Trained:
     """A run's networks, loaded, in eval mode, with the settings that made them.
 
     `helpers` holds the trained networks of other recipes that `Recipe.needs` asked for, by the names it gave
-    them.
+    them; `data` is what the run noted of its data (`Task.data`).
     """
 
     settings: Any
@@ -347,6 +347,26 @@ class Trained:
     device: str = "cpu"
     seed: int = 0
     helpers: Mapping[str, Trained] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Export:
+    """What `epochal export` writes as ONNX.
+
+    Attributes:
+        net: module in eval mode on the CPU: float32 (n, …) in the unit that its users have → one tensor (n, …).
+        inputs: examples (n, …), float32: what the file is checked with.
+        input_name: of the input in the file.
+        output_name: of the output.
+        about: texts kept in the file's metadata: classes, channels, rate_hz, unit, window.
+    """
+
+    net: Any
+    inputs: Array
+    input_name: str = "input"
+    output_name: str = "logits"
+    about: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -358,7 +378,10 @@ class Recipe:
         summary: one line for `epochal list`.
         settings: frozen dataclass; its first version's settings are its defaults.
         versions: the study's tree, oldest first; the last one is what `epochal run NAME` trains.
-        nets: `settings -> {name: module}`: fresh networks, without reading any data.
+        nets: `settings -> {name: module}`: fresh networks, without reading any data, unless `nets_of` is there.
+        nets_of: `(settings, data) -> {name: module}`: networks whose shape the data decide (how many channels and
+            classes), from what a run noted of its data (`Task.data`): a trained network is then loaded where its
+            data are not. `nets` reads them, and makes the same networks.
         build: `(settings, nets) -> Task`: reads the data and says how to train.
         metrics: what `evaluate` measures, with direction and margin.
         evaluate: `(trained, split) -> {metric: value}`; texts beside the numbers say what these depend on
@@ -374,6 +397,7 @@ class Recipe:
         predict: `(trained, path, out) -> {what: number or text}`: reads what the user has at `path` (a folder, a file)
             and writes the network's answers to the file `out`; tells in a few words what was written. `out` has a
             temporary name: the verb puts it in its place when all is written.
+        export: `trained -> Export`: the network that other programs may use, with examples of its input.
         figures: `trained -> {file stem: ImageGrid | Curves | Matrix}` drawn when a run ends.
         history: `settings -> panels` of the figure of a run's training log, where a panel for each value would tear
             apart what belongs together (the losses of a GAN's two networks).
@@ -393,6 +417,7 @@ class Recipe:
     versions: tuple[Version, ...]
     nets: Callable[[Any], dict[str, Any]]
     build: Callable[..., Task]
+    nets_of: Callable[[Any, Mapping[str, Any]], dict[str, Any]] | None = None
     metrics: tuple[Metric, ...] = ()
     evaluate: Callable[[Trained, str], Mapping[str, float | str]] | None = None
     needs: Callable[[Any], Mapping[str, tuple[str, Mapping[str, Any]]]] | None = None
@@ -400,6 +425,7 @@ class Recipe:
     generate: Callable[[Trained, Any], ImageGrid] | None = None
     request: type | None = None
     predict: Callable[[Trained, Path, Path], Mapping[str, float | str]] | None = None
+    export: Callable[[Trained], Export] | None = None
     figures: Callable[[Trained], Mapping[str, Figure]] | None = None
     history: Callable[[Any], Sequence[Panel]] | None = None
     stack: Callable[[Sequence[Any], Sequence[int]], Fleet] | None = None

@@ -192,26 +192,26 @@ def answers(found: Dataset, scores: Sequence[tuple[Any, Array]]) -> dict[str, Fi
     }
 
 
-def confusion_matrix(counts: Any, classes: Sequence[str]) -> Matrix:
-    """Counts (classes, classes) as shares of each label's images, in percent; NaN, blank, where there is none."""
+def confusion_matrix(counts: Any, classes: Sequence[str], items: str = "images") -> Matrix:
+    """Counts (classes, classes) as shares of each label's items, in percent; NaN, blank, where there is none."""
     import numpy as np
 
     n = counts.sum()
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     return Matrix(
         np.where(counts > 0, shares, np.nan),
-        title=f"What {n:,} test images are read as; blank: none",
+        title=f"What {n:,} test {items} are read as; blank: none",
         rows=list(classes),
         columns=list(classes),
         row_axis="label",
         column_axis="answer",
-        unit="% of the label's images",
+        unit=f"% of the label's {items}",
         scale=(0, 100),
         write="{:.1f}",
     )
 
 
-def reliability_diagram(read: Any) -> Curves:
+def reliability_diagram(read: Any, items: str = "images") -> Curves:
     """Accuracy over confidence of a `Classification`, beside the diagonal of a calibrated classifier."""
     import numpy as np
 
@@ -225,7 +225,7 @@ def reliability_diagram(read: Any) -> Curves:
             "perfectly calibrated": (even, even),
         },
         title=f"Are answers right as often as they claim? Expected calibration error {read.ece:.3f}",
-        x_axis=f"confidence, mean of a bin of {least} test images or more",
+        x_axis=f"confidence, mean of a bin of {least} test {items} or more",
         y_axis="accuracy, share of the bin",
     )
 
