@@ -1,11 +1,10 @@
 """Trains and compares students of activity recognition on a real watch, and writes docs/results/har.md.
 
     EPOCHAL_DATA=… python benchmarks/har_results.py train --lab LAB [--rows alone16 kd16 …] [--seeds 0 1 2]
-    EPOCHAL_DATA=… python benchmarks/har_results.py page --lab LAB                   # from what is there, trains nothing
+    EPOCHAL_DATA=… python benchmarks/har_results.py page --lab LAB              # from what is there, trains nothing
 
-Seed by seed, so that stopped early it still compares. Killed, it goes on where it stopped; several calls may work on one
-lab. The teachers are trained once (seed 0), by whichever student needs them first. Exits 1 when pairs are missing, or when
-the averaged divergence is not seen in the gradient.
+Seed by seed, so that stopped early it still compares. Killed, it goes on where it stopped; several calls may work on
+one lab. The teachers are trained once (seed 0), by whichever student needs them first. Exits 1 when pairs are missing.
 """
 
 from __future__ import annotations
@@ -178,7 +177,7 @@ def interval(differences: Sequence[float]) -> tuple[float, float]:
 
 
 def sign_flip(differences: Sequence[float]) -> float:
-    """Two-sided p of the exact sign-flip permutation test of a mean of 0: the share of all 2ⁿ flips at least as far out."""
+    """Two-sided p of the exact sign-flip test of a mean of 0: the share of all 2ⁿ flips at least as far out."""
     signs = np.array(list(itertools.product((1, -1), repeat=len(differences))))
     means = np.abs(signs @ np.asarray(differences))
     return float((means >= means[0] * (1 - 1e-9)).mean())
