@@ -312,7 +312,7 @@ def test_logarithmic_x_where_there_is_something_to_show() -> None:
 def test_only_figures_are_drawn(tmp_path: Path) -> None:
     """A recipe that hands over something else is told what a figure is."""
     wrong: Any = {"not": "a figure"}
-    with pytest.raises(TypeError, match=r"ImageGrid, Curves or a Matrix, but got dict"):
+    with pytest.raises(TypeError, match=r"ImageGrid, Curves, a Matrix or a Reading, but got dict"):
         figures.draw(wrong, tmp_path / "f.png")
 
 
