@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from epochal.cli.output import number, print_json
+from epochal.cli.output import clean, number, print_json
 from epochal.cli.parsing import Parser, add_recipe_option
 
 EXAMPLES = (
+    "predict last recording.csv                       # activities of a GENEActiv export, with a picture of them",
     "predict last faces --out filled.csv              # a folder of faces: its table, missing labels filled in",
     "predict last faces --out faces/table.csv --overwrite",
 )
@@ -16,8 +17,10 @@ def main(words: list[str]) -> int:
     options = Parser("predict", "Let a run's networks answer for data of your own.", EXAMPLES)
     options.add_argument("run", metavar="RUN", help="the run")
     options.add_argument("path", metavar="DATA", help="what its recipe reads: a folder or a file")
-    options.add_argument("--out", "-o", metavar="FILE", required=True, help="file to write")
-    options.add_argument("--overwrite", action="store_true", help="write over FILE where it exists")
+    options.add_argument(
+        "--out", "-o", metavar="FILE", help="file to write (default: DATA-answers.csv in this folder)"
+    )
+    options.add_argument("--overwrite", action="store_true", help="write over FILE and its picture")
     options.add_argument("--checkpoint", choices=("best", "last"), default="best", help="which weights")
     options.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     add_recipe_option(options)
@@ -35,9 +38,10 @@ def main(words: list[str]) -> int:
         lab=typed.lab,
     )
     if typed.json:
-        print_json({"path": str(written.path), **written.told})
+        print_json({"path": str(written.path), "pictures": [*map(str, written.pictures)], **written.told})
         return 0
     for name, value in written.told.items():
-        print(f"{name}: {value if isinstance(value, str) else number(value)}")
-    print(written.path)
+        print(f"{clean(name)}: {clean(value) if isinstance(value, str) else number(value)}")
+    for path in (written.path, *written.pictures):
+        print(path)
     return 0

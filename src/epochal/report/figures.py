@@ -19,10 +19,11 @@ from epochal.report.grids import grid_figure
 from epochal.report.history import history_figure
 from epochal.report.markdown import listed, upper_first
 from epochal.report.matrices import matrix_figure
+from epochal.report.readings import reading_figure
 from epochal.report.shares import shares_figure
 from epochal.report.text import BODY, DPI, INK
 from epochal.settings import from_dict
-from epochal.training.task import Curves, ImageGrid, Matrix
+from epochal.training.task import Curves, ImageGrid, Matrix, Reading
 
 if TYPE_CHECKING:
     import os
@@ -59,7 +60,7 @@ WORDS = {
 
 
 def draw(value: Picture, path: str | os.PathLike[str], *, subtitle: str = "") -> Path:
-    """Draws a grid of pictures, curves or a matrix as a PNG file, whole or not at all; returns its path.
+    """Draws any figure of a recipe as a PNG file, whole or not at all; returns its path.
 
     Args:
         value: what to draw.
@@ -67,8 +68,8 @@ def draw(value: Picture, path: str | os.PathLike[str], *, subtitle: str = "") ->
         subtitle: a smaller line below the title (which run, which data).
 
     Raises:
-        ValueError: pictures, curves or a matrix of a wrong shape; names it.
-        TypeError: none of the three.
+        ValueError: pictures, curves, a matrix or a recording of a wrong shape; names it.
+        TypeError: none of the four.
         EpochalError: the disk refuses.
     """
     match value:
@@ -78,8 +79,11 @@ def draw(value: Picture, path: str | os.PathLike[str], *, subtitle: str = "") ->
             figure = curves_figure(value, subtitle=subtitle)
         case Matrix():
             figure = matrix_figure(value, subtitle=subtitle)
+        case Reading():
+            figure = reading_figure(value, subtitle=subtitle)
         case _:
-            raise TypeError(f"a figure is an ImageGrid, Curves or a Matrix, but got {type(value).__name__}")
+            what = type(value).__name__
+            raise TypeError(f"a figure is an ImageGrid, Curves, a Matrix or a Reading, but got {what}")
     return save(figure, Path(path))
 
 

@@ -296,7 +296,28 @@ class Matrix:
     contour: float | None = None
 
 
-Figure = ImageGrid | Curves | Matrix
+@dataclass(frozen=True)
+class Reading:
+    """A recording over time, and what a network reads its windows as.
+
+    `signal` holds its stretches without gaps, in order, each (second of the first sample, second of the last one,
+    values (n, channels)). Window i lasts from second `starts[i]` to `ends[i]`, in order and without overlap, and is
+    read as `classes[answers[i]]` with the probability `confidence[i]`. `begins` is the clock's time at second 0.
+    """
+
+    signal: Sequence[tuple[float, float, Any]]
+    channels: Sequence[str]
+    unit: str
+    starts: Any
+    ends: Any
+    answers: Any
+    confidence: Any
+    classes: Sequence[str]
+    title: str
+    begins: str = ""
+
+
+Figure = ImageGrid | Curves | Matrix | Reading
 
 
 @dataclass(frozen=True)
@@ -370,6 +391,20 @@ class Export:
 
 
 @dataclass(frozen=True)
+class Legacy:
+    """What a former program's command line says: settings by dotted key, and options of `epochal run` (None: unsaid).
+
+    `remarks` are sentences on what the line means today.
+    """
+
+    patch: Mapping[str, Any]
+    seed: int | None = None
+    device: str | None = None
+    name: str | None = None
+    remarks: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One system to train.
 
@@ -394,11 +429,13 @@ class Recipe:
             `build` then takes them as the keyword `helpers`, `{name: Trained}`.
         generate: `(trained, request) -> ImageGrid`; `request` is an instance of `request`, a frozen dataclass
             whose fields become options of `epochal generate`.
-        predict: `(trained, path, out) -> {what: number or text}`: reads what the user has at `path` (a folder, a file)
-            and writes the network's answers to the file `out`; tells in a few words what was written. `out` has a
-            temporary name: the verb puts it in its place when all is written.
+        predict: `(trained, path, out) -> {what: number, text or figure}`: reads what the user has at `path` (a folder,
+            a file) and writes the network's answers to the file `out`; tells in a few words what was written. `out`
+            has a temporary name: the verb puts it in its place when all is written, and beside it the figures.
         export: `trained -> Export`: the network that other programs may use, with examples of its input.
         figures: `trained -> {file stem: ImageGrid | Curves | Matrix}` drawn when a run ends.
+        legacy: `(line, settings) -> Legacy`: reads the command line of the program that the recipe comes from;
+            `settings` are those that hold without it.
         history: `settings -> panels` of the figure of a run's training log, where a panel for each value would tear
             apart what belongs together (the losses of a GAN's two networks).
         stack: `(settings, seed_index) -> Fleet` of members: the settings of each, and for each the index of its
@@ -424,9 +461,10 @@ class Recipe:
     needs_to_train: Callable[[Any], Mapping[str, tuple[str, Mapping[str, Any]]]] | None = None
     generate: Callable[[Trained, Any], ImageGrid] | None = None
     request: type | None = None
-    predict: Callable[[Trained, Path, Path], Mapping[str, float | str]] | None = None
+    predict: Callable[[Trained, Path, Path], Mapping[str, float | str | Figure]] | None = None
     export: Callable[[Trained], Export] | None = None
     figures: Callable[[Trained], Mapping[str, Figure]] | None = None
+    legacy: Callable[[str, Any], Legacy] | None = None
     history: Callable[[Any], Sequence[Panel]] | None = None
     stack: Callable[[Sequence[Any], Sequence[int]], Fleet] | None = None
     stackable: tuple[str, ...] = ()

@@ -70,7 +70,9 @@ def by_subject(right: NDArray[np.bool_], subjects: NDArray[np.int64]) -> Spread:
         ValueError: arrays of different length, or empty ones.
     """
     if right.shape != subjects.shape or right.ndim != 1 or not len(right):
-        raise ValueError(f"right and subjects must be (n,), n > 0, but got {right.shape} and {subjects.shape}")
+        raise ValueError(
+            f"right and subjects must be (n,), n > 0, but got {right.shape} and {subjects.shape}"
+        )
     people, place = np.unique(subjects, return_inverse=True)
     count = np.bincount(place)
     return Spread(people, np.bincount(place, weights=right) / count, count)

@@ -141,9 +141,13 @@ def needs(settings: Settings, roles: Sequence[Role]) -> dict[str, tuple[str, dic
 
 def build(settings: Settings, nets: Nets, helpers: Mapping[str, Trained], roles: Sequence[Role]) -> Task:
     """Reads the examples, asks the teachers, and says how the student is trained."""
+    from epochal.systems.recipes import _teachers
+
     examples = wearables.read(settings)
     train = dict(examples.splits["train"])
     wearables.check_augment(settings.augment, examples.about["shape"])
+    if settings.net.checkpoint is not None:
+        _teachers.fill(nets[NET], settings.net.checkpoint)
     wearables.learn_scale(nets[NET], settings, train["x"])
     change = wearables.augmented(settings.augment, nets[NET])
     at_work = [_at_work(role, settings, examples, helpers, moved=change is not None) for role in roles]

@@ -525,7 +525,10 @@ def by_person(spread: Any) -> Curves:
     ranks = [float(rank + 1) for rank in range(len(order))]
     mean = float(spread.accuracy.mean())
     return Curves(
-        {"a person": (ranks, spread.accuracy[order].tolist()), "their mean": (ranks, [mean] * len(ranks))},
+        {
+            "a person": (ranks, spread.accuracy[order].tolist()),
+            "their mean": ([ranks[0], ranks[-1]], [mean] * 2),
+        },
         title=f"Accuracy person by person: from {spread.accuracy.min():.0%} to {spread.accuracy.max():.0%}",
         x_axis="people who test, in order of accuracy",
         y_axis="accuracy, share of the person's windows",
@@ -535,8 +538,12 @@ def by_person(spread: Any) -> Curves:
 
 def parts() -> dict[str, Any]:
     """What their `Recipe`s have in common."""
+    from epochal.systems.recipes import _wearables_predict
+
     return {
         "metrics": METRICS,
+        "predict": _wearables_predict.predict,
+        "export": _wearables_predict.export,
         "data": "recordings of a worn sensor by subject, or CIFAR-10; a simulated wrist offline",
         "sources": (WEARABLES, PICTURES),
     }

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from epochal.systems.recipes import _distillation as distillation
+from epochal.systems.recipes import _har_legacy
 from epochal.systems.recipes import _wearables as wearables
 from epochal.training.task import Recipe, Version
 
@@ -93,6 +94,7 @@ RECIPE = Recipe(
     build=build,
     evaluate=wearables.evaluate,
     figures=wearables.figures,
+    legacy=_har_legacy.read,
     minutes=4.0,
     **wearables.parts(),
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from epochal.errors import UsageError
 from epochal.settings import Interval
 from epochal.systems.recipes import _distillation as distillation
+from epochal.systems.recipes import _har_legacy
 from epochal.systems.recipes import _wearables as wearables
 from epochal.training.task import Recipe, Version
 
@@ -110,6 +111,7 @@ RECIPE = Recipe(
     build=build,
     evaluate=wearables.evaluate,
     figures=wearables.figures,
+    legacy=_har_legacy.read,
     minutes=12.0,
     **wearables.parts(),
 )
