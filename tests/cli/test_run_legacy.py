@@ -103,6 +103,16 @@ def test_options_typed_beside_the_line_win(asked: Callable[..., dict[str, Any]])
     assert (patch["net.name"], patch["batch_size"]) == ("wrn16-1", 64)
 
 
+def test_a_settings_file_beside_the_line(here: Path, asked: Callable[..., dict[str, Any]]) -> None:
+    """The line wins over it, but what the line does not say, such as where the data lie, is the file's."""
+    (here / "mine").mkdir()
+    (here / "mine" / "X.npy").touch()
+    (here / "my.toml").write_text('epochs = 3\ndata.dir = "mine"\n')
+    call = asked(*RUN, "--settings", "my.toml", "--legacy-args", "--dataset gene")
+    assert (call["patch"]["epochs"], call["patch"]["data.source"]) == (200, "arrays-folder")
+    assert call["settings_file"] == "my.toml" and "data.dir" not in call["patch"]
+
+
 def test_without_a_line_nothing_is_changed(asked: Callable[..., dict[str, Any]]) -> None:
     """No former program's defaults, and the verb's own seed and device."""
     call = asked(*RUN, "--epochs", "2")

@@ -197,3 +197,18 @@ def test_all_versions_name_sources_and_networks_that_exist() -> None:
             chosen = recipes.settings_of(recipe, version.name)
             assert chosen.data.source in known
             assert classifiers.canonical(chosen.net.name)
+
+
+def test_a_named_folder_is_what_is_meant(real_data: Path, tmp_path: Path) -> None:
+    """Whose own windows lie in `--data.dir` is not given the watch of `$EPOCHAL_DATA` instead."""
+    (tmp_path / "about.json").write_text('{"rate_hz": 20, "unit": "g"}')
+    for name, column in (
+        ("X", np.zeros((10, 3, 100))),
+        ("y", np.arange(10) % 2),
+        ("subject", np.arange(10) % 5),
+    ):
+        np.save(tmp_path / f"{name}.npy", column)
+    own = settings(data__source="auto", data__dir=str(tmp_path))
+    assert wearables.source_of(own) == "arrays-folder"
+    assert wearables.source_of(settings(data__source="auto", data__dir=str(real_data))) == "wisdm-watch"
+    assert wearables.source_of(settings(data__source="auto")) == "wisdm-watch"

@@ -9,6 +9,7 @@ Read from top to bottom: settings, networks, examples, training, measuring, draw
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from epochal.errors import UsageError
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 NET = "network"
 WEARABLES, PICTURES = "wisdm-watch", "cifar10"
+RECORDINGS = ("geneactiv-folder", "arrays-folder", WEARABLES, "chest", "pamap2", "basicmotions")
+"""Sources in the order in which a named folder is searched for them."""
 SECONDS = 5
 """Length of a window where none is given."""
 OUTSIDE = 0.01
@@ -164,12 +167,22 @@ class Examples:
 
 
 def source_of(settings: Settings) -> str:
-    """The source that `settings.data` stands for on this machine."""
+    """The source that `settings.data` stands for on this machine.
+
+    Who names a folder and no source means what lies there, recordings of their own first.
+    """
     from epochal.systems import data
 
     chosen = settings.data
-    wanted = PICTURES if chosen.name == "cifar10" else WEARABLES
-    return data.resolve(chosen.source, chosen.dir, wanted=wanted)
+    if chosen.name == "cifar10":
+        return data.resolve(chosen.source, chosen.dir, wanted=PICTURES)
+    if chosen.source == "auto" and chosen.dir is not None:
+        home = Path(chosen.dir).expanduser()
+        found = {one.name: one.found for one in data.sources(chosen.dir) if one.found}
+        for name in RECORDINGS:
+            if name in found and Path(found[name]).is_relative_to(home):
+                return name
+    return data.resolve(chosen.source, chosen.dir, wanted=WEARABLES)
 
 
 def read(settings: Settings, reads: Reads = "signal") -> Examples:
