@@ -307,8 +307,8 @@ def said_by(one: AtWork, batch: Batch, x: Any, *, maps: bool) -> tuple[Any, Mapp
     if one.cached:
         return batch[f"logits_{name}"], {g: batch[f"{g}_{name}"] for g in one.alike}
     shown = batch.get(f"x_{name}", x)
-    with torch.no_grad():
-        logits, groups = one.net(shown.float(), maps=True)
+    with torch.no_grad():  # `to` moves it once: one from a checkpoint begins on the CPU
+        logits, groups = one.net.to(shown.device)(shown.float(), maps=True)
     return logits, {g: distillation.similarity(groups[g].float()) for g in _teachers.GROUPS} if maps else {}
 
 
