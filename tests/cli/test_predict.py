@@ -49,7 +49,8 @@ def test_answers_go_to_the_file(run: Run, numbers: Path, capsys: pytest.CaptureF
     assert out.read_text() == expected(run)
     assert capsys.readouterr().out == f"numbers: 2\nkind: line\n{out}\n"
     assert main(["predict", "last", str(numbers), "-o", str(out), "--overwrite", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"path": str(out), "numbers": 2, "kind": "line"}
+    told = {"path": str(out), "pictures": [], "numbers": 2, "kind": "line"}
+    assert json.loads(capsys.readouterr().out) == told
     answer = epochal.predict(run, numbers, out=numbers.parent / "third.txt")
     assert answer.path.read_text() == expected(run) and answer.told["numbers"] == 2
 
@@ -77,7 +78,7 @@ def test_a_failure_leaves_what_was_there(run: Run, numbers: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["predict"], "RUN, DATA, --out/-o is missing"),
+        (["predict"], "RUN, DATA is missing"),
         (["predict", "last", "nowhere", "-o", "x"], "There is no nowhere to read"),
         (["predict", "last", TINY, "-o", "no/x"], "There is no folder no to write x to"),
         (["predict", "last", TINY, "-o", "x", "--overwrit"], "Did you mean --overwrite"),
@@ -95,6 +96,75 @@ def test_wrong_calls_get_one_message(
     monkeypatch.chdir(tmp_path)
     assert main(words) == 2
     assert said in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_a_file_is_named_after_the_data(
+    run: Run, numbers: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --out the answers lie in the present folder under the data's name; they are not written over either."""
+    (numbers.parent / "here").mkdir()
+    monkeypatch.chdir(numbers.parent / "here")
+    assert main(["predict", "last", str(numbers)]) == 0
+    assert capsys.readouterr().out.endswith("\nnumbers-answers.csv\n")
+    assert Path("numbers-answers.csv").read_text() == expected(run)
+    assert main(["predict", "last", str(numbers)]) == 2
+    assert "numbers-answers.csv exists" in capsys.readouterr().err
+    assert [file.name for file in Path().iterdir()] == ["numbers-answers.csv"]
+
+
+@pytest.fixture(scope="module")
+def drawing(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Any:
+    """Runs of two recipes that draw one and two pictures of their answers."""
+    home = tmp_path_factory.mktemp("drawing")
+    runs = []
+    for names in (["curve"], ["curve", "other"]):
+        figures = "".join(f', "{name}": Curves({{"y": ([0, 1], [2, 3])}}, "t", "x", "y")' for name in names)
+        text = Path(TINY).read_text("utf-8").replace("    Batch,\n", "    Batch,\n    Curves,\n")
+        text = text.replace('"kind": "line"}', f'"kind": "line"{figures}}}')
+        (home / f"{len(names)}.py").write_text(
+            text.replace('name="line"', f'name="line{len(names)}"'), "utf-8"
+        )
+        how = {"precision": "float32", "device": "cpu", "lab": home / "lab", "show": False}
+        runs += epochal.run(home / f"{len(names)}.py", patch={"epochs": 1}, **how)
+    return runs
+
+
+def test_a_picture_lies_beside_the_answers(
+    drawing: list[Run], numbers: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One has the answers' name, several their own too; the command tells their paths, not what is in them."""
+    from PIL import Image
+
+    out, lab = numbers.parent / "a.csv", str(drawing[0].path.parent)
+    assert main(["predict", drawing[0].id, str(numbers), "-o", str(out), "--lab", lab]) == 0
+    assert capsys.readouterr().out == f"numbers: 2\nkind: line\n{out}\n{out.with_suffix('.png')}\n"
+    with Image.open(out.with_suffix(".png")) as picture:
+        assert picture.size[0] == 960
+    both = epochal.predict(drawing[1], numbers, out=numbers.parent / "b.csv", lab=lab)
+    assert [picture.name for picture in both.pictures] == ["b-curve.png", "b-other.png"]
+    assert both.told == {"numbers": 2, "kind": "line"} and all(path.is_file() for path in both.pictures)
+
+
+def test_answers_and_picture_appear_together(
+    drawing: list[Run], numbers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a picture is there already, or cannot be drawn, neither of both is written, and what was there stays."""
+    from epochal.report import figures
+
+    folder, lab = numbers.parent, drawing[0].path.parent
+    (folder / "a.png").write_text("mine")
+    with pytest.raises(UsageError, match=r"a\.png exists"):
+        epochal.predict(drawing[0], numbers, out=folder / "a.csv", lab=lab)
+    with pytest.raises(UsageError, match="name of the picture"):
+        epochal.predict(drawing[0], numbers, out=folder / "a.png", overwrite=True, lab=lab)
+    with monkeypatch.context() as patch:
+        patch.setattr(figures, "save", lambda *args: (_ for _ in ()).throw(EpochalError("no ink")))
+        with pytest.raises(EpochalError, match="no ink"):
+            epochal.predict(drawing[0], numbers, out=folder / "a.csv", overwrite=True, lab=lab)
+    assert (folder / "a.png").read_text() == "mine"
+    assert {file.name for file in folder.iterdir()} == {"numbers.txt", "a.png"}
+    epochal.predict(drawing[0], numbers, out=folder / "a.csv", overwrite=True, lab=lab)
+    assert (folder / "a.png").read_bytes().startswith(b"\x89PNG") and (folder / "a.csv").is_file()
 
 
 def test_a_recipe_that_predicts_nothing_says_so(tmp_path: Path, run: Run) -> None:

@@ -8,8 +8,10 @@ Read from top to bottom: predict, its parts, export.
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from epochal.errors import UsageError
@@ -188,14 +190,14 @@ def _told(found: Geneactiv, about: Mapping[str, Any], answers: Answers) -> dict[
     if round(answers.left, 3):
         told["seconds left over, too short for a window"] = round(answers.left, 3)
     if len(found.pieces) > 1:
-        told["gaps, which no window reaches over"] = len(found.pieces) - 1
+        told["gaps"] = _gaps(found)
     told["mean confidence"] = float(answers.p.max(1).mean())
     changes = _changes(found.rate_hz, about)
     if about["name"] != SAME or changes:
         told["another sensor"] = (
-            f"trained on {about['name']}, {about['rate_hz']:g} Hz in {about['unit']}; this file's "
-            f"{found.rate_hz:g} Hz in {UNIT} are {' and '.join(changes) or 'taken as they are'}. "
-            "Whether both were worn at the same place and turned the same way is not known."
+            f"trained on {about['name']} ({about['rate_hz']:g} Hz, {about['unit']}); this file ({found.rate_hz:g} Hz, "
+            f"{UNIT}) was {', '.join(changes) or 'taken as it is'}. Whether both sensors were worn at the same place "
+            "and turned the same way is not known: nor is the confidence then worth what it says."
         )
     if about["drawn"]:
         told["simulated"] = (
@@ -205,16 +207,27 @@ def _told(found: Geneactiv, about: Mapping[str, Any], answers: Answers) -> dict[
     return told
 
 
+def _gaps(found: Geneactiv) -> str:
+    """Where samples are missing, and what that means."""
+    between = [(one.ends, other.begins) for one, other in pairwise(found.pieces)]
+    seconds = [(begins - ends).total_seconds() - 1 / found.rate_hz for ends, begins in between]
+    longest = max(range(len(seconds)), key=seconds.__getitem__)
+    when = between[longest][0].isoformat(sep=" ", timespec="milliseconds")
+    which = "" if len(seconds) == 1 else "the longest "
+    return (
+        f"{len(seconds)}; {which}of {seconds[longest]:.2f} s after {when}. No window reaches over a gap; samples "
+        "beside it that fill no window are left over."
+    )
+
+
 def _changes(rate: float, about: Mapping[str, Any]) -> list[str]:
     """What was done to a recording of some rate, so that it is like those that the run was trained on."""
     changes = []
     if rate > about["rate_hz"]:
-        changes.append("low-pass filtered and resampled")
+        changes = [f"low-pass filtered and resampled to {about['rate_hz']:g} Hz"]
     elif rate < about["rate_hz"]:
-        changes.append(f"resampled (they hold nothing above {rate / 2:g} Hz)")
-    if about["unit"] != UNIT:
-        changes.append("converted")
-    return changes
+        changes = [f"resampled to {about['rate_hz']:g} Hz (nothing above {rate / 2:g} Hz is in it)"]
+    return [*changes, f"converted to {about['unit']}"] if about["unit"] != UNIT else changes
 
 
 def _drawn(found: Geneactiv, about: Mapping[str, Any], answers: Answers) -> Reading:
@@ -280,7 +293,7 @@ def export(trained: Trained) -> Export:
 
 def _texts(about: Mapping[str, Any]) -> dict[str, str]:
     """What users of the network must know of its input and output."""
-    texts = {"classes": ", ".join(about["classes"]), "channels": ", ".join(about["channels"])}
+    texts = {name: json.dumps(about[name], ensure_ascii=False) for name in ("classes", "channels")}
     if "window" not in about:
         return {**texts, "unit": "pixels from 0 to 1"}
     if about["shape"] == "pictures":
