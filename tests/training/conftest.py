@@ -51,6 +51,7 @@ class Probe:
     log_every: int | None = None
     optimiser: str = "adam"
     terms: Callable[[int], Mapping[str, float]] | None = None
+    meant: Callable[[int], Mapping[str, float]] | None = None
     data: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] = lambda columns: columns
     step: int = 0
 
@@ -121,6 +122,7 @@ def one_phase(probe: Probe) -> Recipe:
                     "mean cross-entropy + 0.01·mean out²",
                     l2=settings.l2,
                     terms=probe.terms,
+                    meant=probe.meant,
                 )
             ],
             shuffle=probe.shuffle,

@@ -266,13 +266,15 @@ def _train_helper(plan: Plan, key: str, home: Lab, show: bool) -> Run:
 
 
 def _fingerprint(recipe: Recipe, settings: Any) -> str:
-    """Hash of a recipe's name, its settings, its data and the source files of its functions."""
+    """Hash of a recipe's name, its settings, its data and the source files of its functions and of `made_by`."""
     import hashlib
     import inspect
+    from importlib import import_module
 
     from epochal.systems import data
 
-    sources = sorted({Path(inspect.getfile(part)) for part in (recipe.nets, recipe.build)})
+    parts: list[Any] = [recipe.nets, recipe.build, *map(import_module, recipe.made_by)]
+    sources = sorted({Path(inspect.getfile(part)) for part in parts})
     text = [recipe.name, json.dumps(settings_room.to_dict(settings), sort_keys=True)]
     if recipe.sources:  # a folder's name does not say what is in it, today
         chosen = settings.data

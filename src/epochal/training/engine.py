@@ -166,8 +166,8 @@ class Session:
             run.path / "console.log", show=show, epochs=settings.epochs, items=self.items * self.task.repeat
         )
         self.feed = self._feed()
-        self.shares: list[dict[str, float]] = []  # of the gradient by term, measurement by measurement
-        self.told: set[str] = set()
+        self.shares: dict[str, list[dict[str, float]]] = {}  # of the gradient by phase and term, as measured
+        self.told: set[tuple[str, str]] = set()  # phases and terms of which it was said that they do nothing
         self.last = run.checkpoints_dir / "last.safetensors"
         fresh = not (resume and self.last.exists())
         if warm_start is not None and fresh:
@@ -175,6 +175,7 @@ class Session:
         self.choices = self._choose(precision, threads, resume)
         self.learner = self._learner()
         if resume and self.last.exists():
+            self._insist_on_data()
             self._resume()
         elif resume:  # killed before its first checkpoint: it starts again, and so do its logs
             self._truncate(after_step=0)
@@ -367,19 +368,48 @@ class Session:
         if not isinstance(self.learner, TorchLearner) or not (lengths := self.learner.take_probed()):
             return
         values: dict[str, float] = {}
-        for phase in dict.fromkeys(name.split("/", 1)[0] for name in lengths):
-            terms = {name: length for name, length in lengths.items() if name.startswith(f"{phase}/")}
-            values |= {f"gradient_share/{name}": v for name, v in gradient_share.shares(terms).items()}
-            values |= {f"gradient_norm/{name}": length for name, length in terms.items()}
-        self.run.append("probes", [self._record("step", "train", values)])
-        self.shares.append({k: v for k, v in values.items() if k.startswith("gradient_share/")})
-        for name in gradient_share.idle(self.shares):
-            if name not in self.told:
-                self.told.add(name)
-                self.progress.line(
-                    f"{name.rsplit('/', 1)[1]} has {self.shares[-1][name]:.2g} of the gradient: it is in the loss by "
-                    "name only. Is its weight what you meant, or is it averaged over more than the batch?"
-                )
+        for phase in self.task.phases:
+            own = {k.split("/", 1)[1]: v for k, v in lengths.items() if k.startswith(f"{phase.name}/")}
+            if not own:
+                continue
+            shares = gradient_share.shares(own)
+            meant = phase.meant(self.place.epoch) if phase.meant is not None else {}
+            course = self.shares.setdefault(phase.name, [])
+            course.append(shares)
+            idle = gradient_share.idle(course, meant)
+            values |= {f"gradient_share/{phase.name}/{name}": share for name, share in shares.items()}
+            values |= {f"gradient_meant/{phase.name}/{name}": share for name, share in meant.items()}
+            values |= {f"gradient_norm/{phase.name}/{name}": length for name, length in own.items()}
+            values |= {f"gradient_idle/{phase.name}/{name}": 1.0 for name in idle}
+            for name in idle:
+                self._tell_idle(phase.name, name, shares[name], meant.get(name))
+        self.run.append("probes", [self._record("step", "train", values, step=self.learner.probed_at)])
+
+    def _tell_idle(self, phase: str, term: str, share: float, meant: float | None) -> None:
+        """Says once that a term of a loss does next to nothing."""
+        if (phase, term) in self.told:
+            return
+        self.told.add((phase, term))
+        wanted = f" where {meant:.2g} is meant" if meant is not None else ""
+        self.progress.line(
+            f"{term} has {share:.2g} of the gradient{wanted}: it does next to nothing. Is its weight what you meant, "
+            "or is it averaged over more than the batch?"
+        )
+
+    def _recall_probes(self) -> None:
+        """What was measured before a resume, so that the run goes on as one that was never interrupted."""
+        for line in self.run.probes():
+            for phase in self.task.phases:
+                prefix = f"gradient_share/{phase.name}/"
+                shares = {
+                    k.removeprefix(prefix): v for k, v in line["values"].items() if k.startswith(prefix)
+                }
+                if shares:
+                    self.shares.setdefault(phase.name, []).append(shares)
+                idle = f"gradient_idle/{phase.name}/"
+                self.told |= {
+                    (phase.name, k.removeprefix(idle)) for k in line["values"] if k.startswith(idle)
+                }
 
     def _check(self, values: Mapping[str, float]) -> None:
         """Stops a run that cannot recover."""
@@ -514,6 +544,7 @@ class Session:
     def _save(self) -> None:
         """Metrics first, then the checkpoint: a kill between them leaves lines that resuming drops and writes again."""
         state = self._good_state()
+        self._probe()  # a measurement that no line has told of yet would be lost
         self.run.sync()
         moved = self.run.meta["steps_done"] != self.place.step
         # What was measured of earlier weights says nothing about these.
@@ -521,6 +552,16 @@ class Session:
             steps_done=self.place.step, **({"evaluation": {}, "measured_with": {}} if moved else {})
         )
         checkpoint.write(self.last, state, asdict(self.place))
+
+    def _insist_on_data(self) -> None:
+        """Refuses to go on with other data: what was held out before could be trained on now."""
+        was, now = (about.get("sha256") for about in (self.run.meta["data"], self.task.data))
+        if was and now and was != now:
+            raise EpochalError(
+                f"the data of {self.run.id} have changed since it was trained (SHA-256 {str(was)[:12]}…, now "
+                f"{str(now)[:12]}…).",
+                hint="Put back the data it began with, or start a new run.",
+            )
 
     def _resume(self) -> None:
         tensors, state = checkpoint.read(self.last)
@@ -533,6 +574,7 @@ class Session:
                 hint="It is another file's, or the recipe has changed since; run.json names the commit.",
             ) from error
         self._truncate(after_step=self.place.step)
+        self._recall_probes()
         more = self.settings.epochs > max(self.place.epoch, self.place.of_epochs)
         if self.place.done and more and self.place.step != self.settings.steps and not self.place.reached:
             self.place.done = False
@@ -558,11 +600,13 @@ class Session:
 
         self.run.update(status="finished", reason=None, finished=now())
 
-    def _record(self, scope: str, split: str, values: Mapping[str, float]) -> dict[str, Any]:
+    def _record(
+        self, scope: str, split: str, values: Mapping[str, float], *, step: int | None = None
+    ) -> dict[str, Any]:
         place = self.place
         return {
             "time": round(place.elapsed, 3),
-            "step": place.step,
+            "step": place.step if step is None else step,
             "epoch": place.epoch,
             "scope": scope,
             "split": split,

@@ -85,6 +85,7 @@ class TorchLearner:
         self.steps = 0
         self.probing = False  # whether to measure what each term of a loss does to the weights
         self.probed: dict[str, Tensor] = {}  # lengths of gradients by phase, until they are written down
+        self.probed_at = 0  # finished steps when they were measured, that step included
         self.parts: list[str] = []
         self._sums: Tensor | None = None
         self._latest: Tensor | None = None  # of the last step, in the order of `parts`
@@ -107,9 +108,11 @@ class TorchLearner:
 
     def step(self, batch: Batch) -> None:
         losses: dict[str, Tensor] = {}
+        probed = self.probed if self.probing and self.steps % gradient_share.EVERY == 0 else None
+        if probed is not None:
+            self.probed_at = self.steps + 1
         for phase in self.phases:
             prefix = f"{phase.phase.name}/" if len(self.phases) > 1 else ""
-            probed = self.probed if self.probing and self.steps % gradient_share.EVERY == 0 else None
             for name, value in phase.step(batch, self.noise, self.steps, self.clip, probed).items():
                 losses[prefix + name] = value
         for average in self.averages:

@@ -85,6 +85,8 @@ class Phase:
         l2_on: chooses the penalised parameters by qualified name ("decoder.up1.weight") and shape.
         terms: the weights of those parts that the loss is the sum of, at an epoch (from 1): loss = Σ weight · part.
             With them a probe measures which of the terms moves the weights.
+        meant: what share of the gradient some of these terms are meant to have beside each other, at an epoch; they
+            sum to 1. A term that has far less is said to do nothing.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Phase:
     l2: float = 0.0
     l2_on: Callable[[str, tuple[int, ...]], bool] = lambda name, shape: len(shape) == 4
     terms: Callable[[int], Mapping[str, float]] | None = None
+    meant: Callable[[int], Mapping[str, float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -414,6 +417,8 @@ class Recipe:
         settings: frozen dataclass; its first version's settings are its defaults.
         versions: the study's tree, oldest first; the last one is what `epochal run NAME` trains.
         nets: `settings -> {name: module}`: fresh networks, without reading any data, unless `nets_of` is there.
+        made_by: modules beside those of `nets` and `build` whose text decides what is trained: a network that another
+            recipe needs is trained anew where one of them has changed.
         nets_of: `(settings, data) -> {name: module}`: networks whose shape the data decide (how many channels and
             classes), from what a run noted of its data (`Task.data`): a trained network is then loaded where its
             data are not. `nets` reads them, and makes the same networks.
@@ -454,6 +459,7 @@ class Recipe:
     versions: tuple[Version, ...]
     nets: Callable[[Any], dict[str, Any]]
     build: Callable[..., Task]
+    made_by: tuple[str, ...] = ()
     nets_of: Callable[[Any, Mapping[str, Any]], dict[str, Any]] | None = None
     metrics: tuple[Metric, ...] = ()
     evaluate: Callable[[Trained, str], Mapping[str, float | str]] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
@@ -19,6 +19,7 @@ def _confusion(pairs: list[tuple[int, int]]) -> np.ndarray:
     return counts
 
 
+@settings(deadline=None)
 @given(Pairs)
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
 @pytest.mark.filterwarnings("ignore:A single label was found")
@@ -61,3 +62,22 @@ def test_unequal_lengths_are_refused() -> None:
     """A subject too few would silently shift all others."""
     with pytest.raises(ValueError, match="right and subjects"):
         by_subject(np.array([True, False]), np.array([1]))
+
+
+def test_interval_over_people_is_wider_than_over_windows() -> None:
+    """With equal counts it is the t interval of people's accuracies; 200 windows each do not make it narrower."""
+    from scipy import stats
+
+    accuracy = np.array([0.5, 0.7, 0.9, 0.95])
+    right = np.concatenate([np.arange(200) < 200 * share for share in accuracy])
+    found = by_subject(right, np.repeat(np.arange(4), 200))
+    wanted = stats.t.interval(0.95, 3, loc=accuracy.mean(), scale=stats.sem(accuracy))
+    assert found.interval() == pytest.approx((wanted[0], min(wanted[1], 1.0)))
+
+
+def test_interval_weighs_people_by_their_windows() -> None:
+    """It is about the share of all windows: its middle is the accuracy over windows, not the mean over people."""
+    right = np.concatenate([np.arange(300) < 270, np.arange(100) < 50, np.arange(200) < 150])
+    found = by_subject(right, np.repeat([0, 1, 2], [300, 100, 200]))
+    low, high = found.interval()
+    assert (low + high) / 2 == pytest.approx(right.mean()) or high == 1.0

@@ -231,7 +231,8 @@ def test_answers_are_not_kept_of_examples_that_change(one: tuple[Any, dict[str, 
     batch = TensorFeed(task, 0, torch.device("cpu")).batch(1, 0, 0)
     total, parts = task.phases[0].loss(nets, batch, torch.Generator().manual_seed(3))
     noise = torch.randn(batch["x"].shape, generator=torch.Generator().manual_seed(3))
-    moved = batch["x"] + 0.3 * noise * nets["network"].scaled.width[:, None]
+    deviation = torch.from_numpy(task.train["x"].std((0, 2)))
+    moved = batch["x"] + 0.3 * noise * deviation[:, None]
     student = built(har_distill, chosen, teachers)[1]["network"].train()(moved)
     said = teachers["teacher"].nets["network"](moved)
     expected = losses.divergence(student, said, temperature=4).mean()
@@ -309,6 +310,70 @@ def test_a_student_begins_from_its_checkpoint(teacher_run: epochal.Run) -> None:
     net = epochal.load(teacher_run.id, lab=teacher_run.path.parent).network
     for name, parameter in nets["network"].named_parameters():
         assert torch.equal(parameter, dict(net.named_parameters())[name]), name
+
+
+def test_a_larger_network_does_not_fill_a_smaller_one(tmp_path: Path) -> None:
+    """All that WRN16-1 needs has the names and shapes of a part of WRN28-1: without a look at the rest it would fit."""
+    import safetensors.torch
+
+    from epochal.systems.nets import classifiers
+
+    path = tmp_path / "large.safetensors"
+    safetensors.torch.save_file(classifiers.build("wrn28-1", 3, 6, 1).state_dict(), path)
+    with pytest.raises(EpochalError, match="another network's: they have block"):
+        _teachers.fill(classifiers.build("wrn16-1", 3, 6, 1), str(path))
+
+
+def test_a_teacher_that_knows_who_tests_is_refused(teacher_run: epochal.Run) -> None:
+    """Another fold's teacher was trained on people who test here, and would carry them into the student."""
+    chosen = settings(har_distill, data__fold=1, teacher__checkpoint=str(teacher_run.path))
+    with pytest.raises(UsageError, match="was trained on people who validate or test here") as problem:
+        built(har_distill, chosen, {})
+    assert "data.fold" in str(problem.value.hint)
+
+
+def test_a_teacher_of_other_classes_is_refused(teacher_run: epochal.Run) -> None:
+    """Soft answers about other activities have the right shape by chance only."""
+    role = har_distill.roles(settings(har_distill, teacher__checkpoint=str(teacher_run.path)))[0]
+    about = dict(wearables.read(settings(har_distill)).about)
+    with pytest.raises(UsageError, match="trained with classes"):
+        distillation._insist_on_teacher(role, {**about, "classes": list(reversed(about["classes"]))})
+    with pytest.raises(UsageError, match="trained with unit m/s², not g"):
+        distillation._insist_on_teacher(role, {**about, "unit": "g"})
+    distillation._insist_on_teacher(role, about)
+
+
+def test_of_a_file_nothing_is_known_and_it_is_said(teacher_run: epochal.Run, tmp_path: Path) -> None:
+    """Weights alone do not tell whom they were trained on: the log says so."""
+    path = tmp_path / "teacher.safetensors"
+    path.write_bytes((teacher_run.path / "checkpoints" / "last.safetensors").read_bytes())
+    import safetensors.torch
+
+    tensors = safetensors.torch.load_file(path)
+    weights = {k.removeprefix("weights/network."): v for k, v in tensors.items() if k.startswith("weights/")}
+    safetensors.torch.save_file(weights, path)
+    task, _ = built(har_distill, settings(har_distill, teacher__checkpoint=str(path)), {})
+    assert any("is not known" in remark for remark in task.remarks)
+
+
+def test_answers_beyond_float16_are_refused_in_words(one: tuple[Any, dict[str, Trained]]) -> None:
+    """Outputs that float16 cannot hold would make every map no number, and the loss with them."""
+    chosen, teachers = one
+    x = wearables.read(chosen).splits["train"]["x"][:8]
+    with pytest.raises(EpochalError, match="beyond what can be kept"):
+        _teachers.ask(teachers["teacher"].nets["network"], x * 1e7, alike=True, products=True, device="cpu")
+
+
+def test_kept_answers_are_of_those_very_examples(one: tuple[Any, dict[str, Trained]]) -> None:
+    """Two sets of windows with the same bytes in another shape are two questions."""
+    chosen, teachers = one
+    net = teachers["teacher"].nets["network"]
+    x = wearables.read(chosen).splits["train"]["x"][:10]
+    first, other = (
+        _teachers.answers(net, some, alike=False, device="cpu") for some in (x, x.reshape(20, 3, 50))
+    )
+    assert first is not None and other is not None
+    assert (len(first.logits), len(other.logits)) == (10, 20)
 
 
 @pytest.mark.parametrize("what", ["missing", "text", "other"])

@@ -51,8 +51,11 @@ def test_every_fold_tests_other_people(real_data: Path) -> None:
 
 def test_one_person_can_be_left_out(real_data: Path) -> None:
     """`data.test_subject` leaves just that person to test."""
-    examples = wearables.read(settings(data__test_subject=1610))
+    examples = wearables.read(settings(data__test_subject="1610"))
     assert examples.about["subjects"]["test"] == [1610]
+    for nobody in ("Anna", "3"):
+        with pytest.raises(UsageError, match=f"{nobody}"):
+            wearables.read(settings(data__test_subject=nobody))
 
 
 def test_limit_takes_windows_of_everybody(real_data: Path, watch: wearables.Examples) -> None:
@@ -86,12 +89,11 @@ def test_network_brings_the_sensor_to_one_range(watch: wearables.Examples, scali
 
 def test_noise_is_in_deviations_of_a_channel(watch: wearables.Examples) -> None:
     """Augmentation says its size in standard deviations: a channel of small range gets little of it."""
-    net = wearables.network("resnet8", watch.about)
-    net.scaled.learn(torch.zeros(3), torch.tensor([0.1, 1.0, 10.0]))
-    change = wearables.augmented(wearables.Augment(noise=0.5), net)
+    x = watch.splits["train"]["x"] * np.array([0.1, 1.0, 10.0], np.float32)[:, None]
+    change = wearables.augmented(wearables.Augment(noise=0.5), x)
     assert change is not None
     moved = change(torch.zeros(64, 3, 100), torch.Generator().manual_seed(0))
-    np.testing.assert_allclose(moved.std((0, 2)).numpy(), [0.05, 0.5, 5.0], rtol=0.05)
+    np.testing.assert_allclose(moved.std((0, 2)).numpy(), 0.5 * x.std((0, 2)), rtol=0.05)
 
 
 @pytest.mark.parametrize(
@@ -212,3 +214,76 @@ def test_a_named_folder_is_what_is_meant(real_data: Path, tmp_path: Path) -> Non
     assert wearables.source_of(own) == "arrays-folder"
     assert wearables.source_of(settings(data__source="auto", data__dir=str(real_data))) == "wisdm-watch"
     assert wearables.source_of(settings(data__source="auto")) == "wisdm-watch"
+
+
+def own_windows(folder: Path, people: int, *, split: bool = False, samples: int = 100) -> None:
+    """Forty windows of somebody's own, of so many people; the last person tests when `split`."""
+    rng = np.random.default_rng(0)
+    subject = np.arange(40) % people
+    (folder / "about.json").write_text('{"rate_hz": 20, "unit": "g"}')
+    columns = {"X": rng.normal(size=(40, 3, samples)), "y": np.arange(40) // people % 2, "subject": subject}
+    if split:
+        columns["split"] = (subject == people - 1).astype(np.int64)
+    for name, column in columns.items():
+        np.save(folder / f"{name}.npy", column)
+
+
+def own(folder: Path, **patch: Any) -> har_classifier.Settings:
+    """Settings on that folder."""
+    return settings(data__source="arrays-folder", data__dir=str(folder), **patch)
+
+
+def test_windows_that_are_cut_already_stay_whole(tmp_path: Path) -> None:
+    """Arrays of seven seconds are seven seconds long: cut to five, two of each would be lost without a word."""
+    own_windows(tmp_path, 5, samples=140)
+    assert wearables.read(own(tmp_path)).splits["train"]["x"].shape[2] == 140
+
+
+def test_a_division_of_ones_own_is_kept_and_people_stay_apart(tmp_path: Path) -> None:
+    """Of the people to train on a fifth validates; a fold cannot be asked for of what is divided already."""
+    own_windows(tmp_path, 6, split=True)
+    people = wearables.read(own(tmp_path)).about["subjects"]
+    assert people["test"] == [5] and len(people["validation"]) == 1
+    assert sorted(people["train"] + people["validation"]) == [0, 1, 2, 3, 4]
+    for asked in ({"data__fold": 1}, {"data__test_subject": "2"}):
+        with pytest.raises(UsageError, match="has said who tests"):
+            wearables.read(own(tmp_path, **asked))
+
+
+def test_a_run_is_not_measured_on_people_it_was_trained_on(tmp_path: Path) -> None:
+    """One more person in the folder divides all anew: measuring and resuming are refused, with what to do."""
+    from epochal.errors import EpochalError
+
+    folder, lab = tmp_path / "mine", tmp_path / "lab"
+    folder.mkdir()
+    own_windows(folder, 8)
+    patch = {"data.source": "arrays-folder", "data.dir": str(folder), "net.name": "resnet8", "epochs": 1}
+    (one,) = epochal.run("har-classifier", patch=patch, lab=lab, precision="float32", threads=1, show=False)
+    epochal.evaluate(one.id, lab=lab)
+    own_windows(folder, 10)
+    with pytest.raises(EpochalError, match="has changed since this run was trained"):
+        epochal.evaluate(one.id, lab=lab)
+    with pytest.raises(EpochalError, match="have changed since it was trained"):
+        epochal.resume(one.id, epochs=2, lab=lab, show=False)
+
+
+def test_an_empty_named_folder_is_an_error(tmp_path: Path, real_data: Path) -> None:
+    """Who names a folder where nothing is does not get the watch of another one."""
+    with pytest.raises(UsageError, match="where no recordings were found"):
+        wearables.source_of(settings(data__source="auto", data__dir=str(tmp_path)))
+
+
+def test_standardised_logits_are_measured_as_they_were_trained(watch: wearables.Examples) -> None:
+    """A loss that sees z / std(z) alone says nothing of z's size: the likelihood must not depend on it."""
+    from epochal.systems.recipes import har_distill
+
+    wanted = settings_room.apply(har_distill.Settings(), {"loss.standardise_logits": True})
+    few = {name: column[:50] for name, column in watch.splits["test"].items()}
+    net = wearables.network("resnet8", watch.about).eval()
+
+    def louder(x: torch.Tensor) -> torch.Tensor:
+        return 50 * net(x)
+
+    said = [next(wearables.answers(one, few, "cpu", wanted))[0] for one in (net, louder)]
+    torch.testing.assert_close(*said, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(said[0].std(1).numpy(), 1, rtol=1e-3)

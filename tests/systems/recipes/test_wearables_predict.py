@@ -21,6 +21,7 @@ from scipy.signal import resample_poly
 import epochal
 from epochal.api import _export
 from epochal.errors import EpochalError, UsageError
+from epochal.systems.data.persistence_images import images
 from epochal.systems.recipes import _wearables as wearables
 from epochal.systems.recipes import har_classifier
 from epochal.systems.recipes._wearables_predict import export, predict
@@ -29,6 +30,7 @@ from epochal.training.task import Reading, Trained
 SAMPLE = "geneactiv_sample_right_wrist.csv"
 START = datetime(2011, 10, 9, 10, 25, 2, 500_000)
 HEADER = 100
+SCALE: dict[str, Any] = {"image_low": [-1.5, -2.0, -1.0], "image_high": [2.0, 1.0, 1.5]}
 CLASSES = ["lying", "walking", "climbing, stairs"]
 
 
@@ -203,7 +205,6 @@ def test_what_is_drawn(sample: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"shape": "pictures"}, "reads persistence images"),
         ({"channels": ["x", "y"]}, "reads 2 channels; a GENEActiv recording has 3"),
         ({"channels": ["z"]}, "reads 1 channel; "),
         ({"unit": "counts"}, "in g; counts are needed"),
@@ -212,7 +213,7 @@ def test_what_is_drawn(sample: Path, tmp_path: Path) -> None:
 def test_networks_of_something_else_are_refused(
     sample: Path, tmp_path: Path, changes: Mapping[str, Any], said: str
 ) -> None:
-    """Persistence images, other numbers of channels, uncalibrated counts: one message, a remedy, and no table."""
+    """Other numbers of channels, uncalibrated counts: one message, a remedy, and no table."""
     with pytest.raises(EpochalError, match=said) as error:
         predict(run_of(**changes), sample, tmp_path / "out.csv")
     assert error.value.hint and not list(tmp_path.iterdir())
@@ -278,10 +279,22 @@ def test_an_exported_network_answers_as_torch_does(sample: Path, tmp_path: Path)
     }
 
 
+def test_a_network_of_persistence_images_sees_them_on_its_own_scale(sample: Path, tmp_path: Path) -> None:
+    """The images are made with the ranges that the run noted, not with those of the recording that is asked about."""
+    trained = run_of(shape="pictures", **SCALE)
+    told = predict(trained, sample, tmp_path / "out.csv")
+    x = raw(sample)[:9500].reshape(19, 500, 3).transpose(0, 2, 1)
+    shown = images(x, low=np.array(SCALE["image_low"]), high=np.array(SCALE["image_high"]))
+    with torch.no_grad():
+        p = trained.nets["network"](torch.from_numpy(shown)).double().softmax(1).numpy()
+    assert told["windows"] == 19
+    check(table(tmp_path / "out.csv"), p)
+
+
 @pytest.mark.parametrize("window", [None, 500])
 def test_pictures_are_exported_in_their_shape(window: int | None) -> None:
     """CIFAR-10's 32x32 pixels in [0, 1], persistence images of 64x64 without a number below 0."""
-    trained = run_of(shape="pictures")
+    trained = run_of(shape="pictures", **SCALE)
     if window is None:
         noted = {
             name: told for name, told in trained.data.items() if name not in ("window", "rate_hz", "unit")

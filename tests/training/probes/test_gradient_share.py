@@ -43,9 +43,35 @@ def test_shares_sum_to_one() -> None:
 def test_idle_takes_three_measurements() -> None:
     """One small share at the beginning is no finding; three in a row are, unless the last one is large again."""
     small, large = {"kl": 0.001, "ce": 0.999}, {"kl": 0.5, "ce": 0.5}
-    assert gradient_share.idle([small, small]) == []
-    assert gradient_share.idle([large, small, small, small]) == ["kl"]
-    assert gradient_share.idle([small, small, small, large]) == []
+    assert gradient_share.idle([small, small], {}) == []
+    assert gradient_share.idle([large, small, small, small], {}) == ["kl"]
+    assert gradient_share.idle([small, small, small, large], {}) == []
+
+
+def test_a_term_is_judged_by_what_it_is_meant_to_have() -> None:
+    """5 % is much for a term that is meant to have 1 %, and next to nothing for one that is meant to have 70 %."""
+    meant = {"ce": 0.3, "kl": 0.7}
+    assert gradient_share.idle([{"ce": 0.95, "kl": 0.05}] * 3, meant) == ["kl"]
+    assert gradient_share.idle([{"ce": 0.4, "kl": 0.6}] * 3, meant) == []
+    assert gradient_share.idle([{"ce": 0.002, "kl": 0.998}] * 3, {"ce": 0.01, "kl": 0.99}) == []
+    # Beside a term of which nothing is said, the others are judged among themselves.
+    with_sp = {"ce": 0.15, "kl": 0.35, "sp": 0.5}
+    assert gradient_share.idle([with_sp] * 3, meant) == []
+    assert gradient_share.idle([{"ce": 0.48, "kl": 0.02, "sp": 0.5}] * 3, meant) == ["kl"]
+
+
+def test_what_a_term_is_meant_to_have_is_written_and_told(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The probe's lines hold it beside what was measured, and the log says both."""
+    monkeypatch.setattr(gradient_share, "EVERY", 2)
+    probe = bench.Probe(
+        terms=lambda epoch: {"fit": 1.0, "size": 1e-4}, meant=lambda epoch: {"fit": 0.5, "size": 0.5}
+    )
+    run = bench.train("one-phase", probe=probe)
+    assert "where 0.5 is meant" in (run.path / "console.log").read_text()
+    assert run.probes()[-1]["values"]["gradient_meant/fit/size"] == 0.5
+    assert run.probes()[-1]["values"]["gradient_idle/fit/size"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -60,8 +86,7 @@ def test_measuring_leaves_no_trace(bench: Any, monkeypatch: pytest.MonkeyPatch, 
     bench.assert_same(without, measured)
     assert without.probes() == []
     lines = measured.probes()
-    assert [line["step"] for line in lines] == sorted({line["step"] for line in lines})
-    assert len(lines) == 6  # steps 0, 4, …, 20 of 21
+    assert [line["step"] for line in lines] == [1, 5, 9, 13, 17, 21]  # each at its own step, not the log's
     for line in lines:
         values = line["values"]
         both = [values[f"gradient_share/fit/{name}"] for name in BOTH]
@@ -72,7 +97,7 @@ def test_a_term_without_effect_is_said_once(bench: Any, monkeypatch: pytest.Monk
     """Somebody who reads the log finds the fault there, in words, and not at every measurement again."""
     monkeypatch.setattr(gradient_share, "EVERY", 2)
     run = bench.train("one-phase", probe=bench.Probe(terms=lambda epoch: {"fit": 1.0, "size": 1e-6}))
-    said = [line for line in (run.path / "console.log").read_text().splitlines() if "by name only" in line]
+    said = [line for line in (run.path / "console.log").read_text().splitlines() if "next to nothing" in line]
     assert len(said) == 1 and "size has" in said[0]
 
 

@@ -62,6 +62,26 @@ class Spread:
         """Standard deviation of the accuracies over people (n - 1 in the denominator); NaN with fewer than two."""
         return float(self.accuracy.std(ddof=1)) if len(self.accuracy) > 1 else float("nan")
 
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the share of all items that are right, for other people like these.
+
+        People, not their items, are independent: r ± t·s/√n, s² = Σ (count_i/mean count)²·(accuracy_i - r)² / (n - 1),
+        with n - 1 degrees of freedom: the ratio estimator of cluster sampling (Cochran 1977, section 3.12); in [0, 1].
+
+        Raises:
+            ValueError: fewer than two people.
+        """
+        from scipy.stats import t
+
+        n = len(self.accuracy)
+        if n < 2:
+            raise ValueError("an interval over people needs at least two")
+        weights = self.count / self.count.mean()
+        mean = float((weights * self.accuracy).mean())
+        deviation = float(np.sqrt((np.square(weights * (self.accuracy - mean))).sum() / (n - 1)))
+        half = float(t.ppf(0.975, n - 1)) * deviation / float(np.sqrt(n))
+        return max(mean - half, 0.0), min(mean + half, 1.0)
+
 
 def by_subject(right: NDArray[np.bool_], subjects: NDArray[np.int64]) -> Spread:
     """Sums up by person whether items (n,) were answered right.

@@ -77,6 +77,7 @@ class ArraysFolder(Source):
             "test": _joined(x, activity, subject, testing),
         }
         extras = {"rate_hz": about.rate_hz, "unit": about.unit, "classes": classes, "channels": channels}
+        extras["window"] = x.shape[2]
         return Dataset(self.name, str(place), False, splits_digest(splits), classes, splits, extras)
 
     def fetch(self, folder: str | None) -> Path:
@@ -240,7 +241,8 @@ def _classes(labels: Array, about: About, place: Path) -> tuple[tuple[str, ...],
         return tuple(map(str, found.tolist())), activity
     if (labels >= len(about.classes)).any():
         raise EpochalError(
-            f"{place}: y holds {labels.max()}, but {ABOUT} names {len(about.classes)} classes: "
+            f"{place}: y holds {labels.max()}, but {ABOUT} names {len(about.classes)} class"
+            f"{'es' * (len(about.classes) > 1)}: "
             f"labels go from 0 to {len(about.classes) - 1}.",
             hint="Name every class, or number the labels from 0 on.",
         )

@@ -8,8 +8,10 @@ Sources of this kind (`KIND`) give one row a sample, in both splits:
 - "recording" (N,) int32: samples of one number are consecutive in time, `1 / Dataset.extras["rate_hz"]` seconds
   apart; a window never reaches over its end.
 
-Another extra is "channels", their names. Who is trained on and who tests is not the source's affair but `subjects`':
-"train" holds everybody, and "test" nobody, unless the publisher divided them.
+Other extras are "channels", their names; "window", where the recordings are windows already, their length in samples;
+and "subjects", where people have names, those names, of which the column holds the places. Who is trained on and who
+tests is not the source's affair but `subjects`': "train" holds everybody, and "test" nobody, unless the publisher
+divided them.
 """
 
 from __future__ import annotations

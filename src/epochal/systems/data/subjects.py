@@ -44,7 +44,10 @@ def divide(subjects: Iterable[int], *, folds: int, fold: int, seed: int) -> dict
     if not 3 <= folds <= len(people):
         raise UsageError(
             f"{len(people)} subjects cannot be divided into {folds} folds; from 3 folds to one a subject are allowed.",
-            hint="Training, validation and test need at least one subject each.",
+            hint="Training, validation and test need at least one subject each. "
+            + (
+                f"Choose --data.folds from 3 to {len(people)}." if len(people) >= 3 else "Record more people."
+            ),
         )
     if not 0 <= fold < folds:
         raise UsageError(f"There is no fold {fold}; of {folds} folds the last is {folds - 1}, the first 0.")

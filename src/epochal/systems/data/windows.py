@@ -78,7 +78,8 @@ def cut(recordings: Recordings, *, length: int, step: int | None = None, purity:
         raise EpochalError(
             f"No window of {length:,} samples is left of {len(first):,} recordings ({len(recordings.samples):,} "
             f"samples): {left_out}{dropped['too short']:,} recordings are too short.",
-            hint="Choose shorter windows, or a smaller purity.",
+            hint=f"The longest recording has {rows.max(initial=0):,} samples. Choose shorter windows (--data.window), "
+            "or a smaller purity (--data.purity).",
         )
     start = start[kept]
     pieces = np.lib.stride_tricks.sliding_window_view(recordings.samples, length, axis=0)

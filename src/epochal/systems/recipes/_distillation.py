@@ -149,7 +149,7 @@ def build(settings: Settings, nets: Nets, helpers: Mapping[str, Trained], roles:
     if settings.net.checkpoint is not None:
         _teachers.fill(nets[NET], settings.net.checkpoint)
     wearables.learn_scale(nets[NET], settings, train["x"])
-    change = wearables.augmented(settings.augment, nets[NET])
+    change = wearables.augmented(settings.augment, train["x"])
     at_work = [_at_work(role, settings, examples, helpers, moved=change is not None) for role in roles]
     for one in at_work:
         train |= one.columns
@@ -165,10 +165,11 @@ def build(settings: Settings, nets: Nets, helpers: Mapping[str, Trained], roles:
                 optimiser=wearables.optimiser(settings, len(train["labels"])),
                 definition=definition(settings, roles),
                 terms=lambda epoch: weights(settings, roles, epoch),
+                meant=lambda epoch: meant(settings, roles, epoch),
             )
         ],
-        validate=wearables.validate(examples),
-        keep_best=wearables.BEST if len(examples.splits.get("validation", {}).get("labels", ())) else None,
+        validate=wearables.validate(examples, settings),
+        keep_best=wearables.best(examples),
         data={**examples.about, "teachers": {one.role.name: one.about for one in at_work}},
         remarks=[*examples.remarks, *(remark for one in at_work for remark in one.remarks)],
     )
@@ -222,6 +223,10 @@ def _at_work(
     x = own.splits["train"]["x"]
     alike = settings.loss.sp_weight > 0
     remarks = [_how_good(role, net, own, device)]
+    if role.settings.checkpoint is not None and not _teachers.noted(role.settings.checkpoint):
+        remarks.append(
+            f"{role.name}: on whom its file was trained is not known; were they people who test here?"
+        )
     cached = role.settings.cached and not settings.paper_compat.rerun_teachers
     if cached and moved:
         cached = False
@@ -256,8 +261,37 @@ def _network(role: Role, about: Mapping[str, Any], helpers: Mapping[str, Trained
     """The frozen teacher, and where it is."""
     if role.settings.checkpoint is None:
         return helpers[role.name].nets[NET], helpers[role.name].device
+    _insist_on_teacher(role, about)
     net = wearables.network(role.settings.net, about, role.settings.checkpoint)
     return net.eval().requires_grad_(False), "cpu"
+
+
+def _insist_on_teacher(role: Role, about: Mapping[str, Any]) -> None:
+    """Refuses a run as teacher that learnt something else, or from people who are to test or to validate now.
+
+    Of a file nothing is known but its weights.
+    """
+    from epochal.systems.recipes import _teachers
+
+    noted = _teachers.noted(str(role.settings.checkpoint))
+    for name in ("classes", "channels", "unit", "rate_hz"):
+        if name in noted and noted[name] != about.get(name):
+            raise UsageError(
+                f"{role.name}'s run {role.settings.checkpoint} was trained with {name} {noted[name]}, not "
+                f"{about.get(name)}.",
+                hint="Name a run on the same data, or leave the checkpoint out: the teacher is then trained first.",
+            )
+    if noted.get("sha256") != about["sha256"] or "subjects" not in noted:
+        return
+    people, own = noted["subjects"], about["subjects"]
+    knows = set(people["train"]) & {*own.get("validation", ()), *own["test"]}
+    knows |= set(people.get("validation", ())) & set(own["test"])
+    if knows := {one for one in knows if one >= 0}:
+        named = ", ".join(map(str, sorted(knows)[:10]))
+        raise UsageError(
+            f"{role.name}'s run {role.settings.checkpoint} was trained on people who validate or test here ({named}).",
+            hint="Name a run of the same data.fold, data.folds and data.split_seed, or leave the checkpoint out.",
+        )
 
 
 def _how_good(role: Role, net: Any, own: wearables.Examples, device: str) -> str:
@@ -377,6 +411,15 @@ def weights(settings: Settings, roles: Sequence[Role], epoch: int) -> dict[str, 
     factors = {"ce": 1 - now, **{role.part: now * squared * role.share for role in roles}}
     factors["sp"] = settings.loss.sp_weight
     return {name: factor for name, factor in factors.items() if factor}
+
+
+def meant(settings: Settings, roles: Sequence[Role], epoch: int) -> dict[str, float]:
+    """What share of the gradient labels and teachers are meant to have: 1 - λ and λ, whatever else the weights hold.
+
+    T² is there to make up for what T takes from a divergence's gradient: with it, λ is about the teachers' share.
+    """
+    now = lam(settings, epoch)
+    return {"ce": 1 - now, **{role.part: now * role.share for role in roles}}
 
 
 def definition(settings: Settings, roles: Sequence[Role]) -> str:

@@ -70,6 +70,12 @@ def fill(net: Any, checkpoint: str) -> None:
     prefix = "weights/network."
     found = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)} or dict(tensors)
     own = net.state_dict()
+    if others := [name for name in found if name not in own]:
+        raise EpochalError(
+            f"The weights in {path} are another network's: they have {others[0]} and {len(others) - 1} more that this "
+            "one has not.",
+            hint="Name the network that they are of; `epochal import weights FILE --net NAME` tells.",
+        )
     scale = {name: value for name, value in own.items() if name.startswith("scaled.")}
     found = {**scale, **found}
     for name, value in own.items():
@@ -80,6 +86,17 @@ def fill(net: Any, checkpoint: str) -> None:
                 hint="Name the network that they are of; `epochal import weights FILE --net NAME` tells.",
             )
     net.load_state_dict({name: found[name] for name in own})
+
+
+def noted(checkpoint: str) -> dict[str, Any]:
+    """What the run in a folder noted of its data; of a file, or a folder that is no run's, nothing."""
+    import json
+
+    try:
+        about = json.loads((Path(checkpoint).expanduser() / "run.json").read_text(encoding="utf-8"))["data"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return about if isinstance(about, dict) else {}
 
 
 def _weights_file(checkpoint: str) -> Path:
@@ -122,7 +139,8 @@ def answers(net: Any, x: Array, *, alike: bool, device: str) -> Answers | None:
     products = _products(net, x, device) if alike else True
     if products is None:
         return None
-    key = f"{EDITION} {digest(net)} {column_digest(x)} {alike} {products}"
+    kind = device.partition(":")[0]  # a GPU rounds otherwise
+    key = f"{EDITION} {digest(net)} {column_digest(x)} {x.shape} {x.dtype} {alike} {products} {kind}"
     path = cache_folder() / "teachers" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -137,29 +155,46 @@ def answers(net: Any, x: Array, *, alike: bool, device: str) -> Answers | None:
 
 
 def _products(net: Any, x: Array, device: str) -> bool | None:
-    """Whether maps are kept as inner products (True), as the groups' outputs (False), or not at all (None)."""
-    widths = [group[0].numel() for group in outputs(net, x[:1], device)[1].values()]
+    """Whether maps are kept as inner products (True), as the groups' outputs (False), or not at all (None).
+
+    Either way one group's outputs are in memory at a time; beyond `MOST_BYTES`, or float16, none are kept.
+    """
+    groups = outputs(net, x[:1], device)[1].values()
+    widths = [group[0].numel() for group in groups]
+    if 2 * max(widths) * len(x) > MOST_BYTES:
+        return None
     if 2 * len(GROUPS) * len(x) ** 2 <= MOST_BYTES:
         return True
     return False if 2 * sum(widths) * len(x) <= MOST_BYTES else None
 
 
 def ask(net: Any, x: Array, *, alike: bool, products: bool, device: str) -> dict[str, Array]:
-    """Asks a teacher about all examples: its logits and, by group, what `Answers.alike` holds."""
+    """Asks a teacher about all examples: its logits and, by group, what `Answers.alike` holds.
+
+    Once for each group, so that of the widest ones only one is in memory.
+    """
     import numpy as np
 
-    logits: list[Array] = []
-    kept: dict[str, list[Array]] = {name: [] for name in GROUPS} if alike else {}
-    for start in range(0, len(x), CHUNK):
-        said, groups = outputs(net, x[start : start + CHUNK], device)
-        logits.append(said.float().cpu().numpy())
-        for name, parts in kept.items():
-            parts.append(groups[name].flatten(1).half().cpu().numpy())
-    found = {"logits": np.concatenate(logits)}
-    for name, parts in kept.items():
-        features = np.concatenate(parts)
-        parts.clear()
-        found[name] = inner_products(features) if products else features
+    found: dict[str, Array] = {}
+    for name in GROUPS if alike else ("",):
+        logits, features = [], None
+        for start in range(0, len(x), CHUNK):
+            said, groups = outputs(net, x[start : start + CHUNK], device)
+            logits.append(said.float().cpu().numpy())
+            if name:
+                part = groups[name].flatten(1).half().cpu().numpy()
+                if features is None:
+                    features = np.empty((len(x), part.shape[1]), np.float16)
+                features[start : start + CHUNK] = part
+        found.setdefault("logits", np.concatenate(logits))
+        if features is not None:
+            if not np.isfinite(features).all():
+                raise EpochalError(
+                    "What a teacher finds alike is beyond what can be kept (float16).",
+                    hint="Is its input what it was trained on? --paper-compat.rerun-teachers lets it answer anew at "
+                    "every step.",
+                )
+            found[name] = inner_products(features, device) if products else features
     return found
 
 
@@ -175,7 +210,7 @@ def outputs(net: Any, x: Array, device: str) -> tuple[torch.Tensor, dict[str, to
     return logits, {name: groups[name] for name in GROUPS}
 
 
-def inner_products(features: Array) -> Array:
+def inner_products(features: Array, device: str = "cpu") -> Array:
     """F·Fᵀ of features (N, D), each row divided by its largest magnitude: (N, N) float16.
 
     The division keeps every row within float16's range; a map's rows are divided by their length anyway.
@@ -183,13 +218,13 @@ def inner_products(features: Array) -> Array:
     import numpy as np
     import torch
 
-    wide = torch.from_numpy(features)
+    wide = torch.from_numpy(features).to(device)
     found = np.empty((len(features), len(features)), np.float16)
     for start in range(0, len(features), BLOCK):
         rows = wide[start : start + BLOCK].float()
         block = torch.cat([rows @ wide[i : i + BLOCK].float().t() for i in range(0, len(wide), BLOCK)], 1)
         largest = block.abs().amax(1, keepdim=True).clamp_min(1e-30)
-        found[start : start + BLOCK] = (block / largest).half().numpy()
+        found[start : start + BLOCK] = (block / largest).half().cpu().numpy()
     return found
 
 

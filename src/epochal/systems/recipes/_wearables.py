@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from epochal.errors import UsageError
+from epochal.errors import EpochalError, UsageError
 from epochal.settings import Interval, common
 from epochal.systems.recipes import _classifier as classifier
 from epochal.training import schedules
 from epochal.training.task import Batch, Curves, Metric, Optimiser
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import torch
 
@@ -60,8 +60,9 @@ class DataSettings(common.DataSettings):
     """Groups that the people are shuffled into; one tests, the next one validates, the others train."""
     fold: Annotated[int, Interval(0)] = 0
     """Which group tests."""
-    test_subject: int | None = None
-    """Leave this person out as the only one to test (instead of folds); a fifth of the others validate."""
+    test_subject: str | None = None
+    """Leave this person out, by name or number, as the only one to test (instead of folds); a fifth of the others
+    validate."""
     split_seed: Annotated[int, Interval(0)] = 0
     """Decides who is in which group: the same in every run unless changed, whatever the run's own seed is."""
     hold_out: Annotated[int, Interval(0)] = 5000
@@ -182,6 +183,11 @@ def source_of(settings: Settings) -> str:
         for name in RECORDINGS:
             if name in found and Path(found[name]).is_relative_to(home):
                 return name
+        raise UsageError(
+            f"--data.dir is {chosen.dir!r}, where no recordings were found.",
+            hint="GENEActiv exports need labels.csv beside them, arrays need about.json (docs/wearables.md); "
+            "--data.source NAME says what is wrong with them. `--data.source wrist` needs no files.",
+        )
     return data.resolve(chosen.source, chosen.dir, wanted=WEARABLES)
 
 
@@ -236,12 +242,15 @@ def _windows(settings: Settings, reads: Reads) -> Examples:
     chosen = settings.data
     found = data.load(source_of(settings), wanted=WEARABLES, folder=chosen.dir)
     everybody, tested = (recordings.of(found, split) for split in ("train", "test"))
-    length = chosen.window or round(SECONDS * everybody.rate_hz)
-    divided, dropped = _divided(settings, everybody, tested, length)
+    length = chosen.window or found.extras.get("window") or round(SECONDS * everybody.rate_hz)
+    names = found.extras.get("subjects", ())
+    divided, dropped = _divided(settings, everybody, tested, length, names)
     published = len(tested.samples) > 0
     subjects.insist_disjoint({name: one["subject"] for name, one in divided.items()}, allow_unknown=published)
+    scale: dict[str, Any] = {}
     if reads == "persistence":
-        divided = _as_images(settings, divided)
+        divided, low, high = _as_images(settings, divided)
+        scale = {"image_low": low.tolist(), "image_high": high.tolist()}
     about = {
         **classifier.about(found),
         "classes": list(found.classes),
@@ -251,13 +260,15 @@ def _windows(settings: Settings, reads: Reads) -> Examples:
         "unit": everybody.unit,
         "window": length,
         "subjects": {name: sorted(set(one["subject"].tolist())) for name, one in divided.items()},
+        **({"people": list(names)} if len(names) else {}),
         "dropped": dropped,
+        **scale,
     }
     return Examples(found, *_watched(settings, divided, about))
 
 
 def _divided(
-    settings: Settings, everybody: Recordings, tested: Recordings, length: int
+    settings: Settings, everybody: Recordings, tested: Recordings, length: int, names: Sequence[str]
 ) -> tuple[dict[str, dict[str, Array]], dict[str, int]]:
     """Windows by split, people apart; and how many were left out, why."""
     from epochal.systems.data import subjects, windows
@@ -266,17 +277,17 @@ def _divided(
     chosen = settings.data
     cut = windows.cut(everybody, length=length, step=chosen.step, purity=chosen.purity)
     columns = {"x": cut.x, "labels": cut.labels, "subject": cut.subject}
-    if len(tested.samples):  # divided by the publisher: every fifth recording of those to train on validates
-        held = cut.recording % 5 == 0
+    if len(tested.samples):
+        _insist_on_published(chosen)
+        held = _held_out(cut.subject, cut.recording, cut.labels, chosen)
+        masks = {"train": ~held, "validation": held}
+        split = {name: {k: v[mask] for k, v in columns.items()} for name, mask in masks.items()}
         test = windows.cut(tested, length=length, step=chosen.step, purity=chosen.purity)
-        split = {
-            name: {k: v[mask] for k, v in columns.items()}
-            for name, mask in (("train", ~held), ("validation", held))
-        }
         split["test"] = {"x": test.x, "labels": test.labels, "subject": test.subject}
     else:
         if chosen.test_subject is not None:
-            people = subjects.leave_one_out(cut.subject, chosen.test_subject, seed=chosen.split_seed)
+            left = _number(chosen.test_subject, names)
+            people = subjects.leave_one_out(cut.subject, left, seed=chosen.split_seed)
         else:
             people = subjects.divide(
                 cut.subject, folds=chosen.folds, fold=chosen.fold, seed=chosen.split_seed
@@ -290,6 +301,51 @@ def _divided(
     return split, dict(cut.dropped)
 
 
+def _insist_on_published(chosen: DataSettings) -> None:
+    """Refuses to divide anew what its publisher divided."""
+    if chosen.test_subject is not None or chosen.fold:
+        asked = "data.fold" if chosen.test_subject is None else "data.test_subject"
+        raise UsageError(
+            f"{asked} divides people, but whoever made these data has said who tests.",
+            hint=f"Leave {asked} out, or take the division out of the data (split.npy).",
+        )
+
+
+def _held_out(subject: Array, recording: Array, labels: Array, chosen: DataSettings) -> Array:
+    """Which windows of a published training split validate: a fifth of the people, or, where they are not named, the
+    last fifth of each activity's recordings, since neighbours resemble each other."""
+    import numpy as np
+
+    from epochal.systems.data import subjects
+
+    people = np.unique(subject)
+    if people[0] >= 0 and len(people) >= 2:
+        order = np.random.default_rng(chosen.split_seed).permutation(people)
+        return subjects.rows(subject, order[: max(1, round(len(people) / 5))].tolist())
+    held = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        own = np.unique(recording[labels == label])
+        held |= (labels == label) & np.isin(recording, own[len(own) - len(own) // 5 :])
+    return held & ~np.isin(recording, recording[~held])  # a recording with two activities stays whole
+
+
+def _number(person: str, names: Sequence[str]) -> int:
+    """A person's number in the data, from the name or the number.
+
+    Raises:
+        UsageError: nobody has that name, and it is no number.
+    """
+    if person in names:
+        return list(names).index(person)
+    try:
+        if not len(names):
+            return int(person)
+    except ValueError:
+        pass
+    known = f"There are: {', '.join(map(str, names[:20]))}." if len(names) else "People are numbers here."
+    raise UsageError(f"There is nobody called {person!r} to leave out.", hint=known)
+
+
 def _watched(
     settings: Settings, splits: dict[str, dict[str, Array]], about: dict[str, Any]
 ) -> tuple[dict[str, dict[str, Array]], dict[str, Any], tuple[str, ...]]:
@@ -297,12 +353,13 @@ def _watched(
     import numpy as np
 
     remarks = [
+        f"data: {about['name']} ({about['source']})",
         "examples: "
-        + ", ".join(f"{len(one['labels']):,} {name}" for name, one in splits.items() if len(one["labels"]))
+        + ", ".join(f"{len(one['labels']):,} {name}" for name, one in splits.items() if len(one["labels"])),
     ]
     if "subjects" in about:
         who = {name: [one for one in people if one >= 0] for name, people in about["subjects"].items()}
-        remarks[0] += "; people: " + (
+        remarks[-1] += "; people: " + (
             ", ".join(f"{len(people)} {name}" for name, people in who.items())
             if all(who.values())
             else "not named, the publisher's division: the same may stand on both sides"
@@ -321,8 +378,10 @@ def _watched(
     return splits, about, tuple(remarks)
 
 
-def _as_images(settings: Settings, divided: dict[str, dict[str, Array]]) -> dict[str, dict[str, Array]]:
-    """The same windows as persistence images (n, channels, 64, 64) float16, kept in the cache.
+def _as_images(
+    settings: Settings, divided: dict[str, dict[str, Array]]
+) -> tuple[dict[str, dict[str, Array]], Array, Array]:
+    """The same windows as persistence images (n, channels, 64, 64) float16, kept in the cache; and their scale.
 
     Signals are scaled to [-1, 1] by the windows to train on, of which a hundredth lies outside at each end: between
     their very extremes most pictures would be empty. What lies outside is clipped.
@@ -332,10 +391,11 @@ def _as_images(settings: Settings, divided: dict[str, dict[str, Array]]) -> dict
 
     low, high = ranges(divided["train"]["x"], outside=OUTSIDE)
     compat = settings.paper_compat.persistence
-    return {
+    images = {
         name: {**one, "x": kept_images(one["x"], low=low, high=high, paper_compat=compat)}
         for name, one in divided.items()
     }
+    return images, low, high
 
 
 # --- training
@@ -371,20 +431,25 @@ def _tensor(values: Any) -> torch.Tensor:
     return torch.from_numpy(values.astype("float32"))
 
 
-def augmented(wanted: Augment, net: Any) -> Callable[[torch.Tensor, torch.Generator], torch.Tensor] | None:
-    """The random changes of a batch (B, channels, …); None for none."""
+def augmented(wanted: Augment, x: Array) -> Callable[[torch.Tensor, torch.Generator], torch.Tensor] | None:
+    """The random changes of a batch (B, channels, …); None for none.
+
+    Args:
+        wanted: which.
+        x: the training examples as stored, for the deviation of each channel.
+    """
     if not (wanted.noise or wanted.crop or wanted.flip):
         return None
+    size = wanted.noise * _tensor(x.std(axis=(0, 2))) if wanted.noise else None
 
     def change(x: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         import torch
 
         from epochal.systems.data import augment
 
-        if x.dim() == 3:  # (B, channels, samples)
+        if size is not None:
             noise = torch.randn(x.shape, generator=rng, device=x.device)
-            width: torch.Tensor = net.scaled.width
-            return x + wanted.noise * noise * width[:, None]
+            return x + noise * size.to(x.device)[:, None]
         if wanted.crop:
             x = augment.crop(x, rng, pad=wanted.crop)
         if wanted.flip:
@@ -428,16 +493,23 @@ def optimiser(settings: Settings, items: int) -> Optimiser:
 BEST = Metric("accuracy", "higher", "share of windows read right, of people who validate")
 
 
-def validate(examples: Examples) -> Callable[[Nets, torch.Generator], Mapping[str, float]] | None:
+def best(examples: Examples) -> Metric | None:
+    """What chooses the best epoch: nothing where nobody validates."""
+    return BEST if len(examples.splits.get("validation", {}).get("labels", ())) else None
+
+
+def validate(
+    examples: Examples, settings: Settings
+) -> Callable[[Nets, torch.Generator], Mapping[str, float]] | None:
     """`Task.validate`: accuracy, balanced accuracy and cross-entropy (nats) on those who validate."""
-    columns = examples.splits.get("validation")
-    if columns is None or not len(columns["labels"]):
+    if best(examples) is None:
         return None
+    columns = examples.splits["validation"]
 
     def function(nets: Nets, rng: torch.Generator) -> dict[str, float]:
         from epochal.evidence.metrics import balance, classification
 
-        found = classification.measure(answers(nets[NET], columns, rng.device))
+        found = classification.measure(answers(nets[NET], columns, rng.device, settings))
         return {
             "accuracy": found.top1,
             "balanced_accuracy": balance.balanced_accuracy(found.confusion),
@@ -447,14 +519,27 @@ def validate(examples: Examples) -> Callable[[Nets, torch.Generator], Mapping[st
     return function
 
 
-def answers(net: Any, columns: Mapping[str, Array], device: Any) -> Iterator[tuple[torch.Tensor, Array]]:
-    """Logits (B, classes) and labels (B,) of all examples, batch by batch, in stored order."""
+def answers(
+    net: Any, columns: Mapping[str, Array], device: Any, settings: Any = None
+) -> Iterator[tuple[torch.Tensor, Array]]:
+    """Logits (B, classes) and labels (B,) of all examples, batch by batch, in stored order.
+
+    With the settings of a run whose loss saw standardised logits only, they are standardised: the size of its raw ones
+    was never trained.
+    """
     import torch
 
+    from epochal.systems.losses.distillation import standardised
+
+    standardise = getattr(getattr(settings, "loss", None), "standardise_logits", False)
     for start in range(0, len(columns["labels"]), CHUNK):
         x = torch.tensor(columns["x"][start : start + CHUNK]).to(device)
         with torch.no_grad():
-            yield net(prepare(Batch(x=x))["x"]), columns["labels"][start : start + CHUNK]
+            logits = net(prepare(Batch(x=x))["x"])
+            yield (
+                standardised(logits) if standardise else logits,
+                columns["labels"][start : start + CHUNK],
+            )
 
 
 # --- measuring
@@ -471,21 +556,40 @@ METRICS = (
 )
 
 
+def read_again(trained: Trained, reads: Reads) -> Examples:
+    """A run's examples, as they were when it was trained.
+
+    Raises:
+        EpochalError: the data have changed since: people are divided anew, and some who were trained on would test.
+    """
+    examples = read(trained.settings, reads)
+    was = trained.data.get("sha256")
+    if was and was != examples.about["sha256"]:
+        raise EpochalError(
+            f"{examples.found.name} has changed since this run was trained (SHA-256 {was[:12]}…, now "
+            f"{examples.about['sha256'][:12]}…): who was trained on may test now.",
+            hint="Put back the data it began with, or train anew.",
+        )
+    return examples
+
+
 def evaluate(trained: Trained, split: str, reads: Reads = "signal") -> dict[str, float | str]:
-    """The `METRICS` on a split, accuracy with its 95 % interval over windows; the people's only where they are named.
+    """The `METRICS` on a split, accuracy with its 95 % interval: over people where at least three are named, else over
+    windows, which resemble each other more than chance would have it.
 
     Raises:
         UsageError: there is no such split.
+        EpochalError: the data have changed since the run.
     """
     import numpy as np
 
     from epochal.evidence.metrics import balance, classification
 
-    examples = read(trained.settings, reads)
+    examples = read_again(trained, reads)
     if split not in examples.splits or not len(examples.splits[split]["labels"]):
         raise UsageError(f"There is no split {split!r} of these data.", hint="--data.hold-out N makes one.")
     columns = examples.splits[split]
-    scores = list(answers(trained.nets[NET], columns, trained.device))
+    scores = list(answers(trained.nets[NET], columns, trained.device, trained.settings))
     found = classification.measure(scores)
     measured: dict[str, float | str] = {
         "accuracy": found.top1,
@@ -504,6 +608,8 @@ def evaluate(trained: Trained, split: str, reads: Reads = "signal") -> dict[str,
         measured["worst_subject"] = float(spread.accuracy.min())
         if len(people) > 1:
             measured["subject_sd"] = spread.deviation
+        if len(people) > 2:
+            measured["accuracy_low"], measured["accuracy_high"] = spread.interval()
         measured["people"] = f"{len(people)} ({', '.join(map(str, people[:12]))}{', …' * (len(people) > 12)})"
     return measured
 
@@ -518,9 +624,9 @@ def figures(trained: Trained, reads: Reads = "signal") -> dict[str, Figure]:
 
     from epochal.evidence.metrics import balance, classification
 
-    examples = read(trained.settings, reads)
+    examples = read_again(trained, reads)
     columns = examples.splits["test"]
-    scores = list(answers(trained.nets[NET], columns, trained.device))
+    scores = list(answers(trained.nets[NET], columns, trained.device, trained.settings))
     found = classification.measure(scores)
     drawn: dict[str, Figure] = {
         "confusion": classifier.confusion_matrix(found.confusion, examples.found.classes, "windows"),
@@ -549,12 +655,24 @@ def by_person(spread: Any) -> Curves:
     )
 
 
+MADE_BY = (
+    "epochal.systems.recipes._wearables",
+    *(
+        f"epochal.systems.data.{name}"
+        for name in ("windows", "subjects", "persistence", "persistence_images")
+    ),
+    *(f"epochal.systems.nets.{name}" for name in ("signals", "wide_resnet", "small_resnet")),
+)
+"""Modules that decide what a teacher is, beside its recipe's own."""
+
+
 def parts() -> dict[str, Any]:
     """What their `Recipe`s have in common."""
     from epochal.systems.recipes import _wearables_predict
 
     return {
         "metrics": METRICS,
+        "made_by": MADE_BY,
         "predict": _wearables_predict.predict,
         "export": _wearables_predict.export,
         "data": "recordings of a worn sensor by subject, or CIFAR-10; a simulated wrist offline",

@@ -89,11 +89,6 @@ def _insist(about: Mapping[str, Any], path: Path) -> None:
             f"This network reads the pictures of {about['name']}; a recording has none.",
             hint="Name a run that was trained on recordings.",
         )
-    if about["shape"] != "signals":
-        raise UsageError(
-            "This network reads persistence images, which are scaled by the recordings that it was trained on.",
-            hint="Predict with its student (har-distill-two-teachers), which reads the signal itself.",
-        )
     channels = about["channels"]
     if len(channels) != 3:
         raise UsageError(
@@ -121,7 +116,7 @@ def _answers(trained: Trained, found: Geneactiv) -> Answers:
         edges = (piece.begins - found.start).total_seconds() + np.arange(len(x) + 1) * (window / rate * pace)
         starts.append(edges[:-1])
         ends.append(edges[1:])
-        p.append(_probabilities(trained, x))
+        p.append(_probabilities(trained, _shown(trained, x)))
         left += max(piece.rows / found.rate_hz - len(x) * window / rate, 0.0)
     if not any(map(len, starts)):
         where = "No stretch without gaps of " * (len(found.pieces) > 1)
@@ -146,6 +141,19 @@ def _windows(found: Geneactiv, piece: Piece, about: Mapping[str, Any]) -> Array:
     return samples[: whole * window].reshape(whole, window, 3).transpose(0, 2, 1)
 
 
+def _shown(trained: Trained, x: Array) -> Array:
+    """Windows as the network reads them: themselves, or persistence images on the scale that it was trained with."""
+    import numpy as np
+
+    about = trained.data
+    if about["shape"] == "signals" or not len(x):
+        return x
+    from epochal.systems.data.persistence_images import images
+
+    low, high = (np.asarray(about[f"image_{edge}"]) for edge in ("low", "high"))
+    return images(x, low=low, high=high, paper_compat=trained.settings.paper_compat.persistence)
+
+
 def _probabilities(trained: Trained, x: Array) -> Array:
     """(n, classes) float64, summing to 1."""
     import numpy as np
@@ -153,7 +161,9 @@ def _probabilities(trained: Trained, x: Array) -> Array:
     columns = {"x": x, "labels": np.zeros(len(x), np.int64)}
     p = [
         logits.cpu().double().softmax(1).numpy()
-        for logits, _ in wearables.answers(trained.nets[wearables.NET], columns, trained.device)
+        for logits, _ in wearables.answers(
+            trained.nets[wearables.NET], columns, trained.device, trained.settings
+        )
     ]
     return np.concatenate([np.zeros((0, len(trained.data["classes"]))), *p])
 
@@ -297,7 +307,10 @@ def _texts(about: Mapping[str, Any]) -> dict[str, str]:
     if "window" not in about:
         return {**texts, "unit": "pixels from 0 to 1"}
     if about["shape"] == "pictures":
-        texts["images"] = "persistence images of each channel's windows"
+        texts["images"] = (
+            "persistence images of each channel's windows, scaled from image_low … image_high to -1 … 1"
+        )
+        texts |= {name: json.dumps(about[name]) for name in ("image_low", "image_high")}
     return {
         **texts,
         "rate_hz": f"{about['rate_hz']:g}",

@@ -64,7 +64,7 @@ def build(settings: Settings, nets: Nets) -> Task:
     if settings.net.checkpoint is not None:
         _teachers.fill(nets[NET], settings.net.checkpoint)
     wearables.learn_scale(nets[NET], settings, train["x"])
-    change = wearables.augmented(settings.augment, nets[NET])
+    change = wearables.augmented(settings.augment, train["x"])
 
     def loss(nets: Nets, batch: Batch, rng: torch.Generator) -> tuple[Any, Mapping[str, Any]]:
         from epochal.systems.losses.classification import cross_entropy
@@ -87,8 +87,8 @@ def build(settings: Settings, nets: Nets) -> Task:
                 definition="mean over windows of cross-entropy, nats",
             )
         ],
-        validate=wearables.validate(examples),
-        keep_best=wearables.BEST if len(examples.splits.get("validation", {}).get("labels", ())) else None,
+        validate=wearables.validate(examples, settings),
+        keep_best=wearables.best(examples),
         data=examples.about,
         remarks=examples.remarks,
     )
@@ -132,7 +132,7 @@ RECIPE = Recipe(
                 "data.window": 100,
                 "data.step": 22,
                 "data.scaling": "minmax",
-                "data.test_subject": 101,
+                "data.test_subject": "101",
             },
         ),
         # The last one is what `epochal run har-classifier` trains.

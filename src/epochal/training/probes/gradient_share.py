@@ -1,8 +1,9 @@
 """Which term of a loss moves the weights: the length of each weighted term's gradient beside the others'.
 
 A term that is small beside the others' values may still steer, and a large constant steers nothing: what counts is its
-gradient. A term whose share stays under `NEGLIGIBLE` is in the loss by name only (a distillation whose divergence is
-averaged over the classes too, or lacks its T²).
+gradient. A term does next to nothing whose share stays under `NEGLIGIBLE`, or under `FAR_LESS` of what it is meant to
+have: a distillation is told to take 70 % of its gradient from the teacher, but its divergence is averaged over the
+classes too and lacks its T², and it takes 5 %.
 
 One backward pass a term, on the very graph of the training step, every `EVERY` steps: about 1 % of a training with two
 terms. Nothing that the training computes or draws is changed by it.
@@ -19,8 +20,12 @@ EVERY = 200
 """Optimiser steps from one measurement to the next; the first is of the initial weights."""
 NEGLIGIBLE = 0.01
 """Share of the gradient below which a term does next to nothing."""
+FAR_LESS = 0.2
+"""Part of the share that a term is meant to have below which it does not do what it is there for."""
+LEAST_MEANT = 0.05
+"""A term that is meant to have less than this share is not judged."""
 IN_A_ROW = 3
-"""Measurements in a row with a negligible share before it is said: the first steps are like no others."""
+"""Measurements in a row with too small a share before it is said: the first steps are like no others."""
 
 
 def norms(weighted: Mapping[str, Tensor], parameters: Sequence[Tensor]) -> Tensor:
@@ -49,13 +54,35 @@ def shares(lengths: Mapping[str, float]) -> dict[str, float]:
     return {name: length / total if total > 0 else 0.0 for name, length in lengths.items()}
 
 
-def idle(course: Iterable[Mapping[str, float]]) -> list[str]:
-    """Terms whose share was negligible in each of the last `IN_A_ROW` measurements.
+def least(shares: Mapping[str, float], meant: Mapping[str, float]) -> dict[str, float]:
+    """The share under which each term does next to nothing.
+
+    Args:
+        shares: of the gradient, by term.
+        meant: what some of them are meant to have beside each other; empty: nothing is said of any.
+    """
+    together = sum(shares[name] for name in meant if name in shares)
+    limits = {}
+    for name in shares:
+        if name not in meant:
+            limits[name] = NEGLIGIBLE
+        else:
+            limits[name] = FAR_LESS * meant[name] * together if meant[name] >= LEAST_MEANT else 0.0
+    return limits
+
+
+def idle(course: Iterable[Mapping[str, float]], meant: Mapping[str, float]) -> list[str]:
+    """Terms whose share was too small in each of the last `IN_A_ROW` measurements.
 
     Args:
         course: shares by term, oldest first.
+        meant: see `least`.
     """
     last = list(course)[-IN_A_ROW:]
     if len(last) < IN_A_ROW:
         return []
-    return [name for name in last[-1] if all(seen.get(name, 1.0) < NEGLIGIBLE for seen in last)]
+    return [
+        name
+        for name in last[-1]
+        if all(name in seen and seen[name] < least(seen, meant)[name] for seen in last)
+    ]
