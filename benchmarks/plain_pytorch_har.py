@@ -33,19 +33,23 @@ def similarity(features: Tensor) -> Tensor:
     return F.normalize(flat @ flat.T, dim=1)
 
 
-def two_teacher_loss(student: nn.Module, a: nn.Module, b: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-    """(1 - λ)·CE + λ·T²·(0.7·KL_A + 0.3·KL_B) + γ·SP of a batch of signals "x", "images" and "labels"."""
+def two_teacher_loss(
+    student: nn.Module, a: nn.Module, b: nn.Module, batch: Mapping[str, Tensor]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """(1 - λ)·CE + λ·T²·(0.7·KL_A + 0.3·KL_B) + γ·SP of a batch: signals "x", "images", "labels"; and its terms."""
     with torch.no_grad():
         logits_a, maps_a = a(batch["images"], maps=True)
         logits_b, maps_b = b(batch["x"], maps=True)
     logits, maps = student(batch["x"], maps=True)
-    soft = SHARE * kl(logits, logits_a) + (1 - SHARE) * kl(logits, logits_b)
+    soft_a, soft_b = kl(logits, logits_a), kl(logits, logits_b)
     gaps = []
     for group in GROUPS:
         wanted = SHARE * similarity(maps_a[group]) + (1 - SHARE) * similarity(maps_b[group])
         gaps.append((wanted - similarity(maps[group])).pow(2).sum() / len(wanted) ** 2)
-    alike = sum(gaps) / len(gaps)
-    return (1 - LAM) * F.cross_entropy(logits, batch["labels"]) + LAM * soft + GAMMA * alike
+    alike = torch.stack(gaps).mean()
+    hard = F.cross_entropy(logits, batch["labels"])
+    total = (1 - LAM) * hard + LAM * (SHARE * soft_a + (1 - SHARE) * soft_b) + GAMMA * alike
+    return total, {"ce": hard, "kl_a": soft_a, "kl_b": soft_b, "sp": alike}
 
 
 class Side:
@@ -73,7 +77,7 @@ class Side:
             batch = next(self.order)
             batch["images"] = batch["images"].float()
             self.optimiser.zero_grad()
-            loss = two_teacher_loss(self.student, self.a, self.b, batch)
+            loss, _ = two_teacher_loss(self.student, self.a, self.b, batch)
             loss.backward()
             self.optimiser.step()
         return time.perf_counter() - start
