@@ -2,8 +2,9 @@
 
     python benchmarks/error_page.py [--out docs/errors.md]
 
-Each case of `error_cases.py` and `error_cases_systems.py` runs the real command in a folder of its own. Exits 1
-when one ends otherwise than declared, says something else, shows a traceback, or says it twice or at length.
+Each case of `error_cases.py`, `error_cases_systems.py` and `error_cases_wearables.py` runs the real command in a
+folder of its own. Exits 1 when one ends otherwise than declared, says something else, shows a traceback, or says it
+twice or at length.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from unittest import mock
 
 import error_cases
 import error_cases_systems
+import error_cases_wearables
 from error_cases import Case, Place
 
-CASES = (*error_cases.CASES, *error_cases_systems.CASES)
+CASES = (*error_cases.CASES, *error_cases_systems.CASES, *error_cases_wearables.CASES)
 
 MOST_LINES = 8
 _ID = re.compile(r"\d{8}-\d{6}-([\w.\-]+?)-s(\d+)-[a-z2-7]{4}")
@@ -38,6 +40,7 @@ _STEADY = (
     (re.compile(r"0x[0-9a-f]{6,}"), "0x7f00"),
     (re.compile(r"\b1\d\d\.\d kB"), "100.0 kB"),
     (re.compile(r"\.[\d]+-[0-9a-f]{8}\.tmp"), ".tmp"),
+    (re.compile(r"-[0-9a-f]{32}\.npy"), "-7f00.npy"),
 )
 
 

@@ -244,26 +244,37 @@ def test_answers_are_not_kept_of_examples_that_change(one: tuple[Any, dict[str, 
     assert parts["kl"].item() == pytest.approx(expected.item(), rel=1e-4) and bool(total.isfinite())
 
 
-def test_topology_cannot_follow_windows_that_change(two: tuple[Any, dict[str, Trained]]) -> None:
+@pytest.mark.parametrize(
+    "patch", [{"net.name": "wrn17-1"}, {"teacher.net": "wrn"}, {"net.checkpoint": "nowhere"}]
+)
+def test_a_students_mistake_is_known_before_a_teacher_is_trained(patch: dict[str, Any]) -> None:
+    """A typo costs a second, not the minutes of the teacher's training."""
+    with pytest.raises(UsageError, match=r"There is no (network|checkpoint)"):
+        har_distill.needs_to_train(settings_room.apply(har_distill.Settings(), patch))
+
+
+def test_topology_cannot_follow_windows_that_change() -> None:
     """Persistence images of noisy windows would have to be made at every step: refused, with what to do."""
     with pytest.raises(UsageError, match="cannot follow"):
-        built(har_distill_two_teachers, settings(har_distill_two_teachers, augment__noise=0.1), two[1])
+        har_distill_two_teachers.needs_to_train(settings(har_distill_two_teachers, augment__noise=0.1))
 
 
-def test_teacher_is_trained_on_the_same_people() -> None:
+def test_teacher_is_trained_on_the_same_people(tmp_path: Path) -> None:
     """A teacher that knew the people who test would carry them into the student."""
     chosen = settings(har_distill, data__fold=3, data__split_seed=2, data__window=60, epochs=7)
     ((name, patch),) = har_distill.needs_to_train(chosen).values()
     own = settings_room.apply(recipes.find(name).settings(), patch)
     assert vars(own.data) == vars(chosen.data) and (own.epochs, own.net.name) == (7, "wrn10-1")
-    assert har_distill.needs_to_train(settings(har_distill, teacher__checkpoint="somewhere")) == {}
+    there = tmp_path / "teacher.safetensors"
+    there.write_bytes(b"")
+    assert har_distill.needs_to_train(settings(har_distill, teacher__checkpoint=str(there))) == {}
 
 
 def test_pictures_have_no_second_teacher() -> None:
     """CIFAR-10 with two teachers is refused before anything is trained, and the recipe that can is named."""
     chosen = settings_room.apply(har_distill_two_teachers.Settings(), {"data.name": "cifar10"})
     with pytest.raises(UsageError, match="no persistence images") as problem:
-        har_distill_two_teachers.nets(chosen)
+        har_distill_two_teachers.needs_to_train(chosen)
     assert "har-distill cifar10" in str(problem.value.hint)
 
 
@@ -332,7 +343,7 @@ def test_a_larger_network_does_not_fill_a_smaller_one(tmp_path: Path) -> None:
 def test_a_teacher_that_knows_who_tests_is_refused(teacher_run: epochal.Run) -> None:
     """Another fold's teacher was trained on people who test here, and would carry them into the student."""
     chosen = settings(har_distill, data__fold=1, teacher__checkpoint=str(teacher_run.path))
-    with pytest.raises(UsageError, match="was trained on people who validate or test here") as problem:
+    with pytest.raises(UsageError, match="was trained on people who validate or test") as problem:
         built(har_distill, chosen, {})
     assert "data.fold" in str(problem.value.hint)
 

@@ -46,7 +46,7 @@ SINGLE = [
     ("--save_weight 1", {}),
     ("--sp_param 700", {"loss.sp_weight": 700.0}),
     ("--w_size 1000", {"data.window": 1000}),
-    ("--sbj 7", {"data.test_subject": 7}),
+    ("--sbj 7", {"data.test_subject": "7"}),
 ]
 
 
@@ -158,7 +158,7 @@ def test_the_whole_line(here: Path) -> None:
         "optim.weight_decay": 5e-4,
         "loss.sp_weight": 3000.0,
         "data.window": 64,
-        "data.test_subject": 2,
+        "data.test_subject": "2",
     }
     assert (found.seed, found.device, found.name) == (5, "cuda", "trial-3")
     assert len(found.remarks) == 1 and "--save_weight changes nothing" in found.remarks[0]

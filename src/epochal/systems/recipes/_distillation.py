@@ -113,7 +113,12 @@ class Role:
 
 
 def needs(settings: Settings, roles: Sequence[Role]) -> dict[str, tuple[str, dict[str, Any]]]:
-    """The teachers that must be trained: by the classifier's recipe, on the same people, by the same schedule."""
+    """The teachers that must be trained: by the classifier's recipe, on the same people, by the same schedule.
+
+    Raises:
+        UsageError: the student could not be trained afterwards; better known before a teacher is.
+    """
+    _insist_on_settings(settings, roles)
     wanted = {}
     for role in roles:
         if role.settings.checkpoint is not None:
@@ -139,13 +144,40 @@ def needs(settings: Settings, roles: Sequence[Role]) -> dict[str, tuple[str, dic
     return wanted
 
 
+def _insist_on_settings(settings: Settings, roles: Sequence[Role]) -> None:
+    """Refuses what does not depend on the data."""
+    from epochal.systems.nets import classifiers
+    from epochal.systems.recipes import _teachers
+
+    topology = any(role.reads == "persistence" for role in roles)
+    if topology and settings.data.name == "cifar10":
+        raise UsageError(
+            "Pictures have no persistence images here: one of the two teachers would have nothing to read.",
+            hint="`epochal run har-distill cifar10` learns from one teacher.",
+        )
+    if topology and settings.augment.noise:
+        raise UsageError(
+            "A teacher that reads persistence images cannot follow windows that change at every step.",
+            hint="Leave out augment.noise.",
+        )
+    wearables.check_augment(settings.augment, "pictures" if settings.data.name == "cifar10" else "signals")
+    for net in (settings.net, *(_network_of(role) for role in roles)):
+        classifiers.canonical(net.name)
+        if net.checkpoint is not None:
+            _teachers.weights_file(net.checkpoint)
+
+
+def _network_of(role: Role) -> Net:
+    return Net(role.settings.net, role.settings.checkpoint)
+
+
 def build(settings: Settings, nets: Nets, helpers: Mapping[str, Trained], roles: Sequence[Role]) -> Task:
     """Reads the examples, asks the teachers, and says how the student is trained."""
     from epochal.systems.recipes import _teachers
 
+    _insist_on_settings(settings, roles)
     examples = wearables.read(settings)
     train = dict(examples.splits["train"])
-    wearables.check_augment(settings.augment, examples.about["shape"])
     if settings.net.checkpoint is not None:
         _teachers.fill(nets[NET], settings.net.checkpoint)
     wearables.learn_scale(nets[NET], settings, train["x"])
@@ -214,11 +246,6 @@ def _at_work(
     from epochal.systems.recipes import _teachers
 
     own = examples if role.reads == "signal" else wearables.read(settings, role.reads)
-    if moved and role.reads == "persistence":
-        raise UsageError(
-            "A teacher that reads persistence images cannot follow windows that change at every step.",
-            hint="Leave out augment.noise.",
-        )
     net, device = _network(role, own.about, helpers)
     x = own.splits["train"]["x"]
     alike = settings.loss.sp_weight > 0
@@ -276,9 +303,12 @@ def _insist_on_teacher(role: Role, about: Mapping[str, Any]) -> None:
     noted = _teachers.noted(str(role.settings.checkpoint))
     for name in ("classes", "channels", "unit", "rate_hz"):
         if name in noted and noted[name] != about.get(name):
+            was, now = (
+                ", ".join(map(str, value)) if isinstance(value, list) else value
+                for value in (noted[name], about.get(name))
+            )
             raise UsageError(
-                f"{role.name}'s run {role.settings.checkpoint} was trained with {name} {noted[name]}, not "
-                f"{about.get(name)}.",
+                f"The run {role.settings.checkpoint} cannot teach here: it was trained with {name} {was}, not {now}.",
                 hint="Name a run on the same data, or leave the checkpoint out: the teacher is then trained first.",
             )
     if noted.get("sha256") != about["sha256"] or "subjects" not in noted:
@@ -289,7 +319,8 @@ def _insist_on_teacher(role: Role, about: Mapping[str, Any]) -> None:
     if knows := {one for one in knows if one >= 0}:
         named = ", ".join(map(str, sorted(knows)[:10]))
         raise UsageError(
-            f"{role.name}'s run {role.settings.checkpoint} was trained on people who validate or test here ({named}).",
+            f"The run {role.settings.checkpoint} cannot teach here: it was trained on people who validate or test "
+            f"({named}).",
             hint="Name a run of the same data.fold, data.folds and data.split_seed, or leave the checkpoint out.",
         )
 

@@ -59,7 +59,7 @@ def fill(net: Any, checkpoint: str) -> None:
     """
     import safetensors.torch
 
-    path = _weights_file(checkpoint)
+    path = weights_file(checkpoint)
     try:
         tensors = safetensors.torch.load_file(path)
     except Exception as error:  # safetensors has an error of its own for each fault
@@ -99,7 +99,12 @@ def noted(checkpoint: str) -> dict[str, Any]:
     return about if isinstance(about, dict) else {}
 
 
-def _weights_file(checkpoint: str) -> Path:
+def weights_file(checkpoint: str) -> Path:
+    """The file of weights that a run's folder holds (the best epoch's, else the last's), or the file itself.
+
+    Raises:
+        UsageError: there is none.
+    """
     path = Path(checkpoint).expanduser()
     if path.is_dir():
         best, last = (path / "checkpoints" / f"{name}.safetensors" for name in ("best", "last"))

@@ -459,12 +459,14 @@ def augmented(wanted: Augment, x: Array) -> Callable[[torch.Tensor, torch.Genera
     return change
 
 
-def check_augment(wanted: Augment, shape: str) -> None:
+def check_augment(wanted: Augment, shape: str, reads: Reads = "signal") -> None:
     """Refuses changes that the examples do not know.
 
     Raises:
-        UsageError: noise on pictures, or crops of windows.
+        UsageError: noise on pictures, crops of windows, or any change of persistence images.
     """
+    if reads == "persistence" and (wanted.noise or wanted.crop or wanted.flip):
+        raise UsageError("Persistence images are not changed at random.", hint="Leave out augment.")
     if shape == "signals" and (wanted.crop or wanted.flip):
         raise UsageError("Windows are neither cropped nor mirrored.", hint="augment.noise is for them.")
     if shape == "pictures" and wanted.noise:

@@ -89,6 +89,7 @@ def _insist(about: Mapping[str, Any], path: Path) -> None:
             f"This network reads the pictures of {about['name']}; a recording has none.",
             hint="Name a run that was trained on recordings.",
         )
+    _insist_on_scale(about)
     channels = about["channels"]
     if len(channels) != 3:
         raise UsageError(
@@ -99,6 +100,15 @@ def _insist(about: Mapping[str, Any], path: Path) -> None:
     recordings.in_unit(np.zeros((0, 3), np.float32), UNIT, about["unit"])
     if path.is_dir():
         raise UsageError(f"{path} is a folder.", hint="Name one GENEActiv recording, exported as CSV.")
+
+
+def _insist_on_scale(about: Mapping[str, Any]) -> None:
+    """Refuses a run whose persistence images nobody else can make."""
+    if about["shape"] != "signals" and "window" in about and "image_low" not in about:
+        raise UsageError(
+            "This run did not note the scale of its persistence images.",
+            hint="Train it anew with this version.",
+        )
 
 
 def _answers(trained: Trained, found: Geneactiv) -> Answers:
@@ -280,6 +290,7 @@ def export(trained: Trained) -> Export:
     from epochal.systems.data.persistence_images import SIZE
 
     net, about = trained.nets[wearables.NET], trained.data
+    _insist_on_scale(about)
     signals = about["shape"] == "signals"
     side = SIZE if "window" in about else 32
     shape = (about["window"],) if signals else (side, side)

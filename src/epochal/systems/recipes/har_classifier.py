@@ -59,8 +59,7 @@ def build(settings: Settings, nets: Nets) -> Task:
 
     examples = wearables.read(settings, settings.net.reads)
     train = examples.splits["train"]
-    shape = "signals" if train["x"].ndim == 3 else "pictures"
-    wearables.check_augment(settings.augment, shape)
+    wearables.check_augment(settings.augment, examples.about["shape"], settings.net.reads)
     if settings.net.checkpoint is not None:
         _teachers.fill(nets[NET], settings.net.checkpoint)
     wearables.learn_scale(nets[NET], settings, train["x"])

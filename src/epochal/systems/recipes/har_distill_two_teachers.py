@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
-from epochal.errors import UsageError
 from epochal.settings import Interval
 from epochal.systems.recipes import _distillation as distillation
 from epochal.systems.recipes import _har_legacy
@@ -65,11 +64,6 @@ def roles(settings: Settings) -> list[distillation.Role]:
 
 def nets(settings: Settings) -> dict[str, Any]:
     """The student, for the channels and classes of the data."""
-    if settings.data.name == "cifar10":
-        raise UsageError(
-            "Pictures have no persistence images here: one of the two teachers would have nothing to read.",
-            hint="`epochal run har-distill cifar10` learns from one teacher.",
-        )
     return nets_of(settings, wearables.read(settings).about)
 
 
