@@ -30,6 +30,7 @@ from epochal.report.shares import shares_figure
 from epochal.systems import recipes
 from epochal.systems.recipes import _distillation as distillation
 from epochal.systems.recipes import _teachers
+from epochal.systems.recipes import _wearables as wearables
 from epochal.training import engine
 from epochal.training.probes import gradient_share
 
@@ -361,14 +362,14 @@ def folds(text: Page, lab: Lab) -> None:
 def pictures(text: Page, runs: Runs, out: Path) -> None:
     """Confusion of one student, and the terms' shares with and without the fault."""
     text.section("Pictures")
-    for stem, words in (
-        ("confusion", "What windows of the people who test are read as"),
-        ("people", "Accuracy person by person"),
-    ):
-        if runs["kd16"]:
-            run = runs["kd16"][min(runs["kd16"])]
-            target = out / f"har-{stem}.png"
-            target.write_bytes((run.figures_dir / f"{stem}.png").read_bytes())
+    if runs["kd16"]:
+        run = runs["kd16"][min(runs["kd16"])]
+        drawn = wearables.figures(engine.load(recipes.find(run.recipe), run))
+        for stem, words in (
+            ("confusion", "What windows of the people who test are read as"),
+            ("people", "Accuracy person by person"),
+        ):
+            target = figures.draw(drawn[stem], out / f"har-{stem}.png", subtitle=study.run_title(run))
             text.say(f"![{words}: {ROWS['kd16'].words}]({target.name})", "")
     for name in ("kd16", "averaged", "two"):
         if runs[name]:
