@@ -160,6 +160,9 @@ def test_learns_what_people_do(run: epochal.Run) -> None:
     measured = epochal.evaluate(run.id, lab=run.path.parent)
     assert measured["accuracy"] > 0.5
     assert measured["worst_subject"] <= measured["accuracy"] <= 1 and measured["subject_sd"] > 0
+    assert (measured["parameters"], measured["macs"]) == (28342, 936384), (
+        "ResNet8 on 3 x 100, counted by hand"
+    )
     assert 0 < measured["macro_f1"] < 1 and 0 < measured["balanced_accuracy"] < 1
     assert run.reload().meta["measured_with"]["test"]["people"].startswith("11 (")
 

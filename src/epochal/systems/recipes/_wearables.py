@@ -603,6 +603,7 @@ def evaluate(trained: Trained, split: str, reads: Reads = "signal") -> dict[str,
         "nll": found.nll,
         "ece": found.ece,
     }
+    measured |= costs(trained.nets[NET], columns["x"][:1], trained.device)
     people = sorted(set(columns["subject"].tolist()))
     if people[0] >= 0:
         right = np.concatenate([given.argmax(1).cpu().numpy() == wanted for given, wanted in scores])
@@ -614,6 +615,16 @@ def evaluate(trained: Trained, split: str, reads: Reads = "signal") -> dict[str,
             measured["accuracy_low"], measured["accuracy_high"] = spread.interval()
         measured["people"] = f"{len(people)} ({', '.join(map(str, people[:12]))}{', …' * (len(people) > 12)})"
     return measured
+
+
+def costs(net: Any, x: Array, device: str) -> dict[str, float]:
+    """What a network costs whoever wears it: its parameters, and multiply-accumulates for one example x (1, …)."""
+    import torch
+
+    from epochal.evidence.metrics import cost
+
+    example = prepare(Batch(x=torch.tensor(x).to(device)))["x"]
+    return {"parameters": float(cost.parameters(net)), "macs": float(cost.macs(net, example))}
 
 
 # --- drawing
