@@ -37,6 +37,7 @@ from epochal.training.probes import gradient_share
 SOURCE = "wisdm-watch"
 SEEDS = (0, 1, 2, 3, 4, 5)
 DATA = {"data.source": SOURCE}
+LEVEL = 0.05
 MEASURED = ("accuracy", "macro_f1", "worst_subject", "nll", "ece")
 
 
@@ -170,8 +171,9 @@ def verdict(text: Page, runs: Runs, lab: Lab) -> None:
         if len(found) < 2:
             continue
         low, high = interval(found)
-        holds = text.target(f"{one} is more accurate than {other}", low > 0) == "yes"
-        answer = "yes" if holds else "no, it is worse" if high < 0 else "not shown"
+        decided = sign_flip(found) <= LEVEL
+        holds = text.target(f"{one} is more accurate than {other}", decided and mean(found) > 0) == "yes"
+        answer = "yes" if holds else "no, it is worse" if decided else "not shown"
         nats = apart(runs, lab, one, other, "nll")
         text.say(
             f"- {ROWS[one].words}: **{answer}**: accuracy {mean(found):+.4f} (95 % interval {low:+.4f} to "
@@ -266,9 +268,9 @@ def differences(text: Page, runs: Runs, lab: Lab) -> None:
                 continue
             found = apart(runs, lab, one, other, metric)
             low, high = interval(found)
-            better = low > 0 if metric == "accuracy" else high < 0
-            worse = high < 0 if metric == "accuracy" else low > 0
-            said = "better" if better else "worse" if worse else "not decided"
+            p = sign_flip(found)
+            upwards = (mean(found) > 0) == (metric == "accuracy")
+            said = "not decided" if p > LEVEL else "better" if upwards else "worse"
             said = said if len(seeds) >= len(SEEDS) else f"hint: {said}"
             tests += 1
             rows.append(
@@ -277,7 +279,7 @@ def differences(text: Page, runs: Runs, lab: Lab) -> None:
                     metric.replace("nll", "NLL, nats"),
                     f"{mean(found):+.4f}",
                     f"{low:+.4f} to {high:+.4f}",
-                    f"{sign_flip(found):.3f}",
+                    f"{p:.3f}",
                     str(len(seeds)),
                     said,
                 ]
@@ -285,9 +287,9 @@ def differences(text: Page, runs: Runs, lab: Lab) -> None:
     text.table(["difference", "metric", "mean", "95 % interval", "p", "pairs", "verdict"], rows)
     text.say(
         "",
-        "The interval is the paired t interval of the differences; p is that of the exact sign-flip test (with 6 "
-        f"pairs the smallest possible one is 0.031). The verdict follows the interval of its row alone: {tests} of "
-        "them stand here and none is corrected for the others.",
+        f"p is that of the exact sign-flip test, which decides (at {LEVEL:g}; with 6 pairs the smallest possible p is "
+        f"0.031); the interval is the paired t interval of the differences. {tests} verdicts stand here and none is "
+        "corrected for the others.",
     )
 
 
