@@ -131,7 +131,10 @@ def whole_loss(page: Page, windows: int) -> None:
         }
         total, parts = task.phases[0].loss(nets, feed.batch(1, 0, start), torch.Generator())
         wanted, terms = naive.two_teacher_loss(
-            fresh["network"], teachers["a"].nets["network"], teachers["b"].nets["network"], shown
+            fresh["network"],
+            teachers["teacher A"].nets["network"],
+            teachers["teacher B"].nets["network"],
+            shown,
         )
         squared = naive.TEMPERATURE**2  # the recipe's divergences are without it
         found = {

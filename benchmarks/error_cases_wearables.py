@@ -337,7 +337,7 @@ def _arrays() -> Iterator[Case]:
     )
     yield case(
         "Axes in another order",
-        "X has 64 channels, but about.json names 3",
+        "64 channels of 3 samples",
         "`X.npy` is (30, 64, 3)",
         windows(lambda arrays: {"X": arrays["X"].transpose(0, 2, 1)}, {**ABOUT, "channels": ["x", "y", "z"]}),
     )

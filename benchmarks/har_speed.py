@@ -64,7 +64,9 @@ def prepared() -> tuple[dict[str, Callable[[int], float]], Mapping[str, Any]]:
         "labels": torch.from_numpy(signals["labels"]),
     }
     student = wearables.network("wrn16-1", about)
-    naive = Side(student, teachers["a"].nets["network"], teachers["b"].nets["network"], columns)
+    naive = Side(
+        student, teachers["teacher A"].nets["network"], teachers["teacher B"].nets["network"], columns
+    )
     # A naive step takes about ten of the others'.
     return {
         "student alone": blocks(alone),

@@ -41,6 +41,11 @@ RATES = ("lr", "items_per_s", "images_per_s", "seconds")
 
 WORDS = {
     "kl": ("KL divergence", "nats"),
+    "kl_a": ("KL divergence from teacher A", "nats"),
+    "kl_b": ("KL divergence from teacher B", "nats"),
+    "ce": ("cross-entropy", "nats"),
+    "sp": ("similarity gap", ""),
+    "balanced_accuracy": ("balanced accuracy", "mean over classes"),
     "distortion": ("distortion", "nats"),
     "mmd": ("squared MMD", ""),
     "mse": ("MSE", ""),

@@ -106,7 +106,7 @@ def test_two_teacher_loss_equals_the_naive_programs(
     }
     student = fresh["network"].train()
     expected, terms = naive.two_teacher_loss(
-        student, *(teachers[role].nets["network"] for role in "ab"), batch
+        student, *(teachers[f"teacher {role}"].nets["network"] for role in "AB"), batch
     )
     expected.backward()
     assert total.item() == pytest.approx(expected.item(), rel=1e-4)  # maps are kept in float16

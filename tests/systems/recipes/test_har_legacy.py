@@ -170,8 +170,8 @@ def test_which_teacher_is_which(here: Path) -> None:
     settings = settings_room.apply(settings_of(BOTH[1], data__source="wrist"), found.patch)
     wanted = har_distill_two_teachers.needs_to_train(settings)
     assert {role: (patch["net.name"], patch["net.reads"]) for role, (_, patch) in wanted.items()} == {
-        "a": ("wrn16-3", "persistence"),
-        "b": ("wrn28-1", "signal"),
+        "teacher A": ("wrn16-3", "persistence"),
+        "teacher B": ("wrn28-1", "signal"),
     }
     assert {patch["epochs"] for _, patch in wanted.values()} == {200}
 

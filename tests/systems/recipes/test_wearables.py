@@ -116,6 +116,9 @@ def test_learning_rate_is_the_logs() -> None:
     )
     rates = [wanted.lr * wanted.schedule(0, epoch) for epoch in range(1, 201)]
     assert rates == pytest.approx([0.05] * 11 + [0.01] * 55 + [0.001] * 67 + [0.0001] * 67)
+    for epochs in (1, 2, 17):  # a short trial must learn something in its first epoch
+        short = wearables.optimiser(wearables.Settings(epochs=epochs), items=640)
+        assert short.schedule is not None and short.schedule(0, 1) == 1.0
 
 
 def test_pictures_are_prepared_as_pixels() -> None:
@@ -164,7 +167,11 @@ def test_learns_what_people_do(run: epochal.Run) -> None:
         "ResNet8 on 3 x 100, counted by hand"
     )
     assert 0 < measured["macro_f1"] < 1 and 0 < measured["balanced_accuracy"] < 1
-    assert run.reload().meta["measured_with"]["test"]["people"].startswith("11 (")
+    told = run.reload().meta["measured_with"]["test"]
+    assert told["people"].startswith("11 (") and told["lowest"].endswith(f"({measured['worst_subject']:.1%})")
+    assert measured["accuracy_high"] - measured["accuracy_low"] > 0.08, (
+        "over 11 people, not over 1,584 windows"
+    )
 
 
 def test_network_is_loaded_where_its_data_are_not(run: epochal.Run, monkeypatch: pytest.MonkeyPatch) -> None:

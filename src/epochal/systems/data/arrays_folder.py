@@ -89,7 +89,13 @@ class ArraysFolder(Source):
         """Reads it; what is wrong is a failed check."""
         try:
             found = self.load(folder)
-            check = Check("items", True, f"SHA-256 {found.sha256}")
+            columns, window = found.splits["train"], found.extras["window"]
+            rows = sum(len(split["subject"]) for split in found.splits.values())
+            told = (
+                f"{rows // window:,} windows of {columns['samples'].shape[1]} channels x {window} samples "
+                f"({window / found.extras['rate_hz']:g} s); SHA-256 {found.sha256}"
+            )
+            check = Check("items", True, told)
         except EpochalError as error:
             check = Check("items", False, error.what)
         return Verification(self.name, folder or None, (check,))
@@ -193,6 +199,11 @@ def _samples(x: Array, place: Path) -> Array:
     if x.ndim != 3 or not x.size:
         raise EpochalError(
             f"{place}: X has the shape {x.shape}; (n, channels, samples) is needed.", hint=FORM
+        )
+    if x.shape[1] > x.shape[2]:
+        raise EpochalError(
+            f"{place}: X has the shape {x.shape}: {x.shape[1]} channels of {x.shape[2]} samples.",
+            hint=f"Channels stand before samples; are these the other way round? {FORM}",
         )
     with np.errstate(over="ignore"):  # what float32 cannot hold is found below
         numbers: Array = x.astype(np.float32, copy=False)

@@ -107,6 +107,11 @@ class Role:
     reads: wearables.Reads = "signal"
 
     @property
+    def title(self) -> str:
+        """What people call it."""
+        return "teacher" if self.name == "teacher" else f"teacher {self.name.upper()}"
+
+    @property
     def part(self) -> str:
         """Name of its divergence among the loss's parts."""
         return "kl" if self.name == "teacher" else f"kl_{self.name}"
@@ -126,7 +131,7 @@ def needs(settings: Settings, roles: Sequence[Role]) -> dict[str, tuple[str, dic
         data = {f"data.{name}": value for name, value in vars(settings.data).items()}
         optim = {f"optim.{name}": value for name, value in vars(settings.optim).items()}
         augment = {f"augment.{name}": value for name, value in vars(settings.augment).items()}
-        wanted[role.name] = (
+        wanted[role.title] = (
             CLASSIFIER,
             {
                 **data,
@@ -200,7 +205,7 @@ def build(settings: Settings, nets: Nets, helpers: Mapping[str, Trained], roles:
                 meant=lambda epoch: meant(settings, roles, epoch),
             )
         ],
-        validate=wearables.validate(examples, settings),
+        validate=wearables.validate(examples, settings, entropy="ce"),
         keep_best=wearables.best(examples),
         data={**examples.about, "teachers": {one.role.name: one.about for one in at_work}},
         remarks=[*examples.remarks, *(remark for one in at_work for remark in one.remarks)],
@@ -252,19 +257,19 @@ def _at_work(
     remarks = [_how_good(role, net, own, device)]
     if role.settings.checkpoint is not None and not _teachers.noted(role.settings.checkpoint):
         remarks.append(
-            f"{role.name}: on whom its file was trained is not known; were they people who test here?"
+            f"{role.title}: on whom its file was trained is not known; were they people who test here?"
         )
     cached = role.settings.cached and not settings.paper_compat.rerun_teachers
     if cached and moved:
         cached = False
         remarks.append(
-            f"{role.name}'s answers are not kept: the examples change at every step, so it answers anew each time"
+            f"{role.title}'s answers are not kept: the examples change at every step, so it answers anew each time"
         )
     said = _teachers.answers(net, x, alike=alike, device=device) if cached else None
     if cached and said is None:
         cached = False
         remarks.append(
-            f"{role.name}'s maps of {len(x):,} examples are too large to be kept: it answers anew at every step"
+            f"{role.title}'s maps of {len(x):,} examples are too large to be kept: it answers anew at every step"
         )
     columns: dict[str, Any] = {f"logits_{role.name}": said.logits} if said else {}
     if said is None and role.reads == "persistence":
@@ -287,7 +292,7 @@ def _at_work(
 def _network(role: Role, about: Mapping[str, Any], helpers: Mapping[str, Trained]) -> tuple[Any, str]:
     """The frozen teacher, and where it is."""
     if role.settings.checkpoint is None:
-        return helpers[role.name].nets[NET], helpers[role.name].device
+        return helpers[role.title].nets[NET], helpers[role.title].device
     _insist_on_teacher(role, about)
     net = wearables.network(role.settings.net, about, role.settings.checkpoint)
     return net.eval().requires_grad_(False), "cpu"
@@ -333,7 +338,7 @@ def _how_good(role: Role, net: Any, own: wearables.Examples, device: str) -> str
     which = "validation" if "validation" in own.splits else "training"
     right = classification.measure(wearables.answers(net, columns, device)).top1
     reads = " on persistence images" if role.reads == "persistence" else ""
-    return f"{role.name}: {role.settings.net}{reads}, {right:.1%} of the {which} examples right"
+    return f"{role.title}: {role.settings.net}{reads}, {right:.1%} of the {which} examples right"
 
 
 def preparing(at_work: Sequence[AtWork]) -> Callable[[Batch], Batch]:
@@ -462,13 +467,11 @@ def definition(settings: Settings, roles: Sequence[Role]) -> str:
     z = "2·z/std(z)" if wanted.standardise_logits else f"z/{wanted.temperature:g}"
     averaged = settings.paper_compat.averaged_kl
     squared = "" if averaged else f"·{wanted.temperature**2:g}"
-    terms = " + ".join(
-        f"{role.share:g}·KL_{role.name}" if len(roles) > 1 else f"KL_{role.name}" for role in roles
-    )
+    terms = " + ".join(f"{role.share:g}·KL({role.title})" if len(roles) > 1 else "KL" for role in roles)
     text = f"(1 - λ)·CE{' of z/std(z)' * wanted.standardise_logits} + λ{squared}·({terms}), {how}; CE: mean over "
     text += f"windows, nats; KL(softmax of the teacher's {z} ‖ the student's): summed over classes, mean over windows"
     if averaged:
         text = text.replace("summed over classes, mean over windows", "mean over windows and classes")
     if wanted.sp_weight:
-        text += f"; + {wanted.sp_weight:g}·mean over groups of ‖G_teachers - G_student‖²_F / B²"
+        text += f"; + {wanted.sp_weight:g}·mean over groups of ‖G(teachers) - G(student)‖² / B²"
     return text

@@ -74,7 +74,7 @@ def fill(net: Any, checkpoint: str) -> None:
         raise EpochalError(
             f"The weights in {path} are another network's: they have {others[0]} and {len(others) - 1} more that this "
             "one has not.",
-            hint="Name the network that they are of; `epochal import weights FILE --net NAME` tells.",
+            hint="Name the network that they are of: --teacher.net, --net.name.",
         )
     scale = {name: value for name, value in own.items() if name.startswith("scaled.")}
     found = {**scale, **found}
@@ -83,7 +83,7 @@ def fill(net: Any, checkpoint: str) -> None:
             has = f"has shape {tuple(found[name].shape)}" if name in found else "is missing"
             raise EpochalError(
                 f"The weights in {path} are another network's: {name} {has}, {tuple(value.shape)} is needed.",
-                hint="Name the network that they are of; `epochal import weights FILE --net NAME` tells.",
+                hint="Name the network that they are of: --teacher.net, --net.name.",
             )
     net.load_state_dict({name: found[name] for name in own})
 

@@ -94,8 +94,8 @@ class Optim:
     weight_decay: Annotated[float, Interval(0)] = 1e-4
     """On all parameters."""
     schedule: Literal["log", "cosine", "constant"] = "log"
-    """`log`: of E epochs the rate for the first E // 18, a fifth of it until E // 3, a fiftieth until 2E // 3, then a
-    500th; half a cosine down to 0; or constant."""
+    """`log`: of E epochs the rate for the first E // 18 (at least one), a fifth of it until E // 3, a fiftieth until
+    2E // 3, then a 500th; half a cosine down to 0; or constant."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +214,11 @@ def _pictures(settings: Settings) -> Examples:
     from epochal.systems import data
 
     chosen = settings.data
+    if chosen.test_subject is not None or chosen.fold:
+        raise UsageError(
+            "Nobody wears CIFAR-10: there are no people to leave out.",
+            hint="--data.hold-out N says how many pictures validate.",
+        )
     found = data.load(
         source_of(settings), wanted=PICTURES, folder=chosen.dir, limit=chosen.limit, hold_out=chosen.hold_out
     )
@@ -337,11 +342,8 @@ def _number(person: str, names: Sequence[str]) -> int:
     """
     if person in names:
         return list(names).index(person)
-    try:
-        if not len(names):
-            return int(person)
-    except ValueError:
-        pass
+    if person.isdecimal() and (not len(names) or int(person) < len(names)):
+        return int(person)
     known = f"There are: {', '.join(map(str, names[:20]))}." if len(names) else "People are numbers here."
     raise UsageError(f"There is nobody called {person!r} to leave out.", hint=known)
 
@@ -480,7 +482,9 @@ def optimiser(settings: Settings, items: int) -> Optimiser:
     wanted, epochs = settings.optim, settings.epochs
     schedule = None
     if wanted.schedule == "log":
-        schedule = schedules.staircase((1.0, 0.2, 0.02, 0.002), (epochs // 18, epochs // 3, 2 * epochs // 3))
+        # Of fewer than 18 epochs too the first one has the first rate: else nothing would be learnt.
+        ends = (max(epochs // 18, 1), epochs // 3, 2 * epochs // 3)
+        schedule = schedules.staircase((1.0, 0.2, 0.02, 0.002), ends)
     elif wanted.schedule == "cosine":
         schedule = schedules.cosine(classifier.total_steps(settings, items))
     return Optimiser(
@@ -501,9 +505,12 @@ def best(examples: Examples) -> Metric | None:
 
 
 def validate(
-    examples: Examples, settings: Settings
+    examples: Examples, settings: Settings, *, entropy: str = "cross_entropy"
 ) -> Callable[[Nets, torch.Generator], Mapping[str, float]] | None:
-    """`Task.validate`: accuracy, balanced accuracy and cross-entropy (nats) on those who validate."""
+    """`Task.validate`: accuracy, balanced accuracy and cross-entropy (nats) on those who validate.
+
+    The latter is called as the training calls it, so that both stand in one picture.
+    """
     if best(examples) is None:
         return None
     columns = examples.splits["validation"]
@@ -515,7 +522,7 @@ def validate(
         return {
             "accuracy": found.top1,
             "balanced_accuracy": balance.balanced_accuracy(found.confusion),
-            "cross_entropy": found.nll,
+            entropy: found.nll,
         }
 
     return function
@@ -576,8 +583,8 @@ def read_again(trained: Trained, reads: Reads) -> Examples:
 
 
 def evaluate(trained: Trained, split: str, reads: Reads = "signal") -> dict[str, float | str]:
-    """The `METRICS` on a split, accuracy with its 95 % interval: over people where at least three are named, else over
-    windows, which resemble each other more than chance would have it.
+    """The `METRICS` on a split, accuracy with its 95 % interval: over people where at least three are named, none of
+    fewer; over examples where nobody is.
 
     Raises:
         UsageError: there is no such split.
@@ -595,25 +602,31 @@ def evaluate(trained: Trained, split: str, reads: Reads = "signal") -> dict[str,
     found = classification.measure(scores)
     measured: dict[str, float | str] = {
         "accuracy": found.top1,
-        "accuracy_low": found.low,
-        "accuracy_high": found.high,
-        "windows": float(found.n),
+        "examples": float(found.n),
         "balanced_accuracy": balance.balanced_accuracy(found.confusion),
         "macro_f1": balance.macro_f1(found.confusion),
         "nll": found.nll,
         "ece": found.ece,
     }
     measured |= costs(trained.nets[NET], columns["x"][:1], trained.device)
-    people = sorted(set(columns["subject"].tolist()))
-    if people[0] >= 0:
-        right = np.concatenate([given.argmax(1).cpu().numpy() == wanted for given, wanted in scores])
-        spread = balance.by_subject(right, columns["subject"].astype(np.int64))
-        measured["worst_subject"] = float(spread.accuracy.min())
-        if len(people) > 1:
-            measured["subject_sd"] = spread.deviation
-        if len(people) > 2:
-            measured["accuracy_low"], measured["accuracy_high"] = spread.interval()
-        measured["people"] = f"{len(people)} ({', '.join(map(str, people[:12]))}{', …' * (len(people) > 12)})"
+    if (
+        columns["subject"].min() < 0
+    ):  # nobody says who is who: windows, or pictures, are all there is to count
+        measured |= {"accuracy_low": found.low, "accuracy_high": found.high}
+        return measured
+    right = np.concatenate([given.argmax(1).cpu().numpy() == wanted for given, wanted in scores])
+    spread = balance.by_subject(right, columns["subject"].astype(np.int64))
+    names = [_name(one, trained.data) for one in spread.subjects.tolist()]
+    measured["worst_subject"] = float(spread.accuracy.min())
+    measured["lowest"] = f"{names[int(spread.accuracy.argmin())]} ({spread.accuracy.min():.1%})"
+    measured["people"] = f"{len(names)} ({', '.join(names[:12])}{', …' * (len(names) > 12)})"
+    if len(names) > 1:
+        measured["subject_sd"] = spread.deviation
+    if len(names) > 2:
+        measured["accuracy_low"], measured["accuracy_high"] = spread.interval()
+        measured["interval"] = "of accuracy: 95 %, over people like these"
+    else:
+        measured["interval"] = "none: with fewer than three people nothing is known of others"
     return measured
 
 
@@ -625,6 +638,12 @@ def costs(net: Any, x: Array, device: str) -> dict[str, float]:
 
     example = prepare(Batch(x=torch.tensor(x).to(device)))["x"]
     return {"parameters": float(cost.parameters(net)), "macs": float(cost.macs(net, example))}
+
+
+def _name(person: int, about: Mapping[str, Any]) -> str:
+    """What a person is called in the data."""
+    names = about.get("people", ())
+    return str(names[person]) if 0 <= person < len(names) else str(person)
 
 
 # --- drawing
@@ -641,11 +660,12 @@ def figures(trained: Trained, reads: Reads = "signal") -> dict[str, Figure]:
     columns = examples.splits["test"]
     scores = list(answers(trained.nets[NET], columns, trained.device, trained.settings))
     found = classification.measure(scores)
+    items = "pictures" if trained.settings.data.name == "cifar10" else "windows"
     drawn: dict[str, Figure] = {
-        "confusion": classifier.confusion_matrix(found.confusion, examples.found.classes, "windows"),
-        "reliability": classifier.reliability_diagram(found, "windows"),
+        "confusion": classifier.confusion_matrix(found.confusion, examples.found.classes, items),
+        "reliability": classifier.reliability_diagram(found, items),
     }
-    if columns["subject"].min() >= 0:
+    if columns["subject"].min() >= 0 and len(set(columns["subject"].tolist())) > 1:
         right = np.concatenate([given.argmax(1).cpu().numpy() == wanted for given, wanted in scores])
         drawn["people"] = by_person(balance.by_subject(right, columns["subject"].astype(np.int64)))
     return drawn
@@ -659,7 +679,8 @@ def by_person(spread: Any) -> Curves:
     return Curves(
         {
             "a person": (ranks, spread.accuracy[order].tolist()),
-            "their mean": ([ranks[0], ranks[-1]], [mean] * 2),
+            # A line of many points has no marks that could be taken for people.
+            "their mean": ([0.5 + step * len(ranks) / 99 for step in range(100)], [mean] * 100),
         },
         title=f"Accuracy person by person: from {spread.accuracy.min():.0%} to {spread.accuracy.max():.0%}",
         x_axis="people who test, in order of accuracy",
