@@ -63,6 +63,8 @@ def evaluate(
     if found.needs is not None:
         trained = replace(trained, helpers=_helpers(found.needs(trained.settings), device, show))
     numbers, texts = _told_apart(found.evaluate(trained, split))
+    if which != "best":  # numbers of one checkpoint must not pass for another's
+        texts["weights"] = "of the last epoch, not the best one"
     known = one.reload().meta
     kept = {"evaluation": {**known["evaluation"], split: numbers}}
     if not isinstance(one, roster.MemberRun):

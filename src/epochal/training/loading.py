@@ -103,7 +103,14 @@ def _filled(
             )
         if isinstance(net, torch.nn.Module):
             net.to(where).eval().requires_grad_(False)
-    return Trained(settings=settings, nets=nets, device=str(where), seed=run.seed, data=about)
+    return Trained(
+        settings=settings,
+        nets=nets,
+        device=str(where),
+        seed=run.seed,
+        data=about,
+        evaluation=run.meta["evaluation"],
+    )
 
 
 def _fill_module(net: torch.nn.Module, name: str, weights: Mapping[str, torch.Tensor]) -> str | None:

@@ -363,7 +363,7 @@ class Trained:
     """A run's networks, loaded, in eval mode, with the settings that made them.
 
     `helpers` holds the trained networks of other recipes that `Recipe.needs` asked for, by the names it gave
-    them; `data` is what the run noted of its data (`Task.data`).
+    them; `data` is what the run noted of its data (`Task.data`), `evaluation` what was measured of it, by split.
     """
 
     settings: Any
@@ -372,6 +372,7 @@ class Trained:
     seed: int = 0
     helpers: Mapping[str, Trained] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
+    evaluation: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

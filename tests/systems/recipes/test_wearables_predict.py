@@ -326,3 +326,11 @@ def test_a_trained_run_answers_and_is_exported(
     pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
     exported = epochal.export(run, out="student.onnx")
     assert exported.inputs == 64 and exported.equal == 1 and exported.about["unit"] == "m/s²"
+
+
+def test_it_is_told_how_good_the_network_is(sample: Path, tmp_path: Path) -> None:
+    """Confidence alone sounds sure whatever was learnt: how many windows of others were read right stands beside."""
+    trained = run_of()
+    assert "never measured" in str(predict(trained, sample, tmp_path / "out.csv")["how good"])
+    known = replace(trained, evaluation={"test": {"accuracy": 0.412}})
+    assert "read 41% of the windows right" in str(predict(known, sample, tmp_path / "out.csv")["how good"])

@@ -95,6 +95,6 @@ RECIPE = Recipe(
     evaluate=wearables.evaluate,
     figures=wearables.figures,
     legacy=_har_legacy.read,
-    minutes=4.0,
+    minutes=6.0,
     **wearables.parts(),
 )

@@ -106,6 +106,6 @@ RECIPE = Recipe(
     evaluate=wearables.evaluate,
     figures=wearables.figures,
     legacy=_har_legacy.read,
-    minutes=12.0,
+    minutes=40.0,
     **wearables.parts(),
 )
